@@ -1,0 +1,52 @@
+//! Bytes to structs and back, as pure functions: nothing a peer sends panics, hangs or allocates past its frame.
+
+pub mod api;
+pub mod batch;
+pub mod frame;
+pub mod guard;
+pub mod produce;
+
+/// Request and response structs of every API, as generated from Kafka's message definitions.
+pub use kafka_protocol::messages;
+pub use kafka_protocol::protocol::{Request, StrBytes};
+
+use std::fmt;
+
+/// Which way a message travels.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Direction {
+    /// From client to broker.
+    Request,
+    /// From broker to client.
+    Response,
+}
+
+/// A message that does not follow its schema: where it is wrong and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Malformed {
+    /// The API's name, as `Fetch`.
+    pub api: &'static str,
+    /// The version it was read at.
+    pub version: i16,
+    /// Which way it travelled.
+    pub direction: Direction,
+    /// Bytes into the message (after its header) where the fault is.
+    pub offset: usize,
+    /// The field, as `topics[3].partitions[0].records`; empty if no field was reached.
+    pub path: String,
+    /// What is wrong, as `array of 4096 elements in 12 bytes`.
+    pub reason: String,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { api, version, direction, offset, path, reason } = self;
+        write!(f, "{api} v{version} {direction:?} at byte {offset}")?;
+        if !path.is_empty() {
+            write!(f, " ({path})")?;
+        }
+        write!(f, ": {reason}")
+    }
+}
+
+impl std::error::Error for Malformed {}
