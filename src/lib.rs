@@ -1,12 +1,22 @@
 //! A Kafka client and streaming connector in Rust, with no C anywhere.
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod client;
+pub mod cluster;
 pub mod config;
+pub mod connection;
+pub mod consumer;
 pub mod error;
+pub mod producer;
 pub mod record;
 pub mod types;
 pub mod wire;
 
+pub use client::Client;
 pub use error::{Error, ErrorCode, ErrorKind, Operation, Recovery, Result};
 pub use record::{Header, Headers, NewRecord, Record, TimestampType};
-pub use types::{BrokerId, IsolationLevel, ProducerIdentity, TopicId, TopicName, TopicPartition, TransactionVersion};
+pub use types::{
+    BrokerId, IsolationLevel, OffsetAndMetadata, Position, ProducerIdentity, TopicId, TopicName, TopicPartition,
+    TransactionVersion,
+};

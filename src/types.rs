@@ -131,6 +131,32 @@ pub enum TransactionVersion {
     V2,
 }
 
+/// An offset to commit for a group, with what the application wants to keep beside it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OffsetAndMetadata {
+    /// The next offset to read.
+    pub offset: i64,
+    /// Leader epoch of the last record read; -1 if unknown.
+    pub leader_epoch: i32,
+    /// Free text of the application.
+    pub metadata: String,
+}
+
+/// Where reading a partition begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Position {
+    /// At the first record there is.
+    Earliest,
+    /// At the end (the last stable offset with read_committed), so that only later records are seen.
+    Latest,
+    /// At this offset.
+    Offset(i64),
+    /// At the first record with this timestamp (ms) or a later one; at the end if there is none.
+    Timestamp(i64),
+    /// At the group's committed offset; where there is none, by `auto.offset.reset`.
+    Committed,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
