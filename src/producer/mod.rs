@@ -1,5 +1,6 @@
 //! Records out: appended on the caller's thread, sent in batches, acknowledged per batch, in order and once.
 
+mod prepared;
 mod transaction;
 
 use std::future::Future;
@@ -11,10 +12,8 @@ use crate::config::ProducerConfig;
 use crate::error::Result;
 use crate::record::NewRecord;
 
-pub use transaction::{
-    CommitOutcome, OwnedTransaction, PreparedProducer, PreparedTransaction, Transaction, TransactionalProducer,
-    abort_prepared, commit_prepared,
-};
+pub use prepared::{CommitOutcome, PreparedTransaction, abort_prepared, commit_prepared};
+pub use transaction::{OwnedTransaction, PreparedProducer, Transaction, TransactionalProducer};
 
 /// Where an acknowledged record is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
