@@ -1,20 +1,33 @@
 //! Which broker has it: metadata, leaders and coordinators of one cluster, and the pool of connections to it.
 
+mod call;
+mod coordinators;
+mod driver;
+mod metadata;
+mod pool;
 mod queries;
+mod refresh;
+mod retry;
+mod shared;
+mod verdict;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::config::ClientConfig;
-use crate::connection::{Connection, Environment};
-use crate::error::{ErrorCode, Operation, Result};
+use crate::connection::{Connection, Environment, parse_bootstrap};
+use crate::error::{Error, ErrorCode, Operation, Recovery, Result};
 use crate::types::{BrokerId, FixedMap, TopicId, TopicName, TopicPartition};
-use crate::wire::Request;
+use metadata::Asked;
+use shared::Shared;
 
 pub use queries::{TransactionDescription, commit_offsets, committed_offsets, describe_transaction, list_offsets};
+pub use verdict::Verdict;
 
 /// Data and coordination travel on separate sockets, so that a full fetch never delays a commit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -115,26 +128,6 @@ pub struct LeaderHint {
     pub endpoint: Option<BrokerMetadata>,
 }
 
-/// What to do with an answer's error codes: succeed, look the coordinator or leader up again, wait, or give up.
-#[derive(Clone, Debug)]
-pub enum Verdict {
-    /// The answer is what was wanted.
-    Done,
-    /// Try again after the backoff.
-    Retry(ErrorCode),
-    /// Forget the coordinator (or controller, or leader) first, then try again after the backoff.
-    Relocate(ErrorCode),
-    /// No use trying again.
-    Fail(ErrorCode),
-}
-
-impl Verdict {
-    /// The usual verdict of one code: coordinator codes relocate, retriable ones retry, other errors fail.
-    pub fn of(_code: ErrorCode) -> Verdict {
-        todo!()
-    }
-}
-
 /// Which broker a call goes to.
 #[derive(Clone, Debug)]
 pub enum Target {
@@ -149,94 +142,140 @@ pub enum Target {
 }
 
 /// A cheap handle to the cluster's metadata and connections; all roles of a client share one.
-#[derive(Clone, Debug)]
-pub struct Cluster {}
+///
+/// When the last clone is dropped, the background refresh ends and the connections close.
+#[derive(Clone)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+    /// Held by handles only: the background task ends when no sender is left.
+    refreshes: mpsc::UnboundedSender<Vec<TopicName>>,
+}
 
 impl Cluster {
     /// Connects to the first bootstrap address that answers and learns the brokers.
     ///
     /// Fails after `default.api.timeout.ms` with the last cause of each address, or at once on what no retry can mend.
-    pub async fn connect(_config: ClientConfig, _environment: Environment) -> Result<Cluster> {
-        todo!()
+    pub async fn connect(config: ClientConfig, environment: Environment) -> Result<Cluster> {
+        for address in &config.bootstrap_servers {
+            parse_bootstrap(address)?;
+        }
+        let shared = Arc::new(Shared::new(config, environment));
+        let (refreshes, requests) = mpsc::unbounded_channel();
+        let cluster = Cluster { shared, refreshes };
+        let limit = cluster.config().default_api_timeout;
+        let learn = |deadline| cluster.shared.fetch(Asked::Topics(&[]), deadline);
+        cluster.retrying(limit, "bootstrap", learn).await?;
+        tokio::spawn(driver::run(Arc::clone(&cluster.shared), requests));
+        Ok(cluster)
     }
 
     /// The shared settings.
     pub fn config(&self) -> &ClientConfig {
-        todo!()
+        &self.shared.config
     }
 
     /// Network, clock and seed.
     pub fn environment(&self) -> &Environment {
-        todo!()
+        &self.shared.environment
     }
 
     /// A seed for one more role: another one at each call, the same sequence for the same environment's seed.
     pub fn next_seed(&self) -> u64 {
-        todo!()
+        self.shared.next_role_seed()
     }
 
     /// What is known now. Costs a reference count.
     pub fn metadata(&self) -> Arc<Metadata> {
-        todo!()
+        self.shared.metadata()
     }
 
     /// Changes of the metadata, as a channel that holds the newest.
     pub fn watch(&self) -> watch::Receiver<Arc<Metadata>> {
-        todo!()
+        self.shared.metadata.subscribe()
     }
 
     /// Metadata that holds every one of `topics` (or its error for sure), asked for if need be.
     ///
     /// Fails with `UNKNOWN_TOPIC_OR_PARTITION` and the topic's name when it does not exist; retriable answers are
-    /// retried until `timeout`. Safe to drop.
-    pub async fn topics(&self, _topics: &[TopicName], _timeout: Duration) -> Result<Arc<Metadata>> {
-        todo!()
+    /// retried until `timeout` (a topic that no broker knows: for five seconds at most). Safe to drop.
+    pub async fn topics(&self, topics: &[TopicName], timeout: Duration) -> Result<Arc<Metadata>> {
+        let metadata = self.metadata();
+        if topics.iter().all(|topic| metadata.topics.contains_key(topic)) {
+            return Ok(metadata);
+        }
+        let began = Instant::now();
+        let ask = async |deadline| {
+            let metadata = self.metadata();
+            let missing: Vec<_> = topics.iter().filter(|t| !metadata.topics.contains_key(*t)).cloned().collect();
+            let metadata = self.shared.fetch(Asked::Topics(&missing), deadline).await?;
+            topics.iter().try_for_each(|topic| presence(&metadata, topic, began))?;
+            Ok(metadata)
+        };
+        self.retrying(timeout, "topic lookup", ask).await
     }
 
     /// Every topic of the cluster, asked for anew.
-    pub async fn all_topics(&self, _timeout: Duration) -> Result<Arc<Metadata>> {
-        todo!()
+    pub async fn all_topics(&self, timeout: Duration) -> Result<Arc<Metadata>> {
+        self.retrying(timeout, "topic list", |deadline| self.shared.fetch(Asked::All, deadline)).await
     }
 
     /// Asks for these topics again soon (a leader moved), in the background and with backoff. Never waits.
-    pub fn refresh(&self, _topics: &[TopicName]) {
-        todo!()
+    pub fn refresh(&self, topics: &[TopicName]) {
+        // The task ends before its handles only with its runtime.
+        let _ = self.refreshes.send(topics.to_vec());
     }
 
     /// Believes a leader that a Produce or Fetch answer told, until the next refresh.
-    pub fn apply_hints(&self, _hints: &[LeaderHint]) {
-        todo!()
+    pub fn apply_hints(&self, hints: &[LeaderHint]) {
+        self.shared.metadata.send_if_modified(|metadata| {
+            let hinted = metadata.hinted(hints);
+            let is_newer = hinted.is_some();
+            hinted.into_iter().for_each(|hinted| *metadata = Arc::new(hinted));
+            is_newer
+        });
     }
 
     /// The connection to a broker for a lane, opened if need be, with backoff between attempts. Safe to drop.
     ///
     /// Fails when one attempt fails (Network, Timeout) or the broker is not in the metadata.
-    pub async fn connection(&self, _broker: BrokerId, _lane: Lane) -> Result<Connection> {
-        todo!()
-    }
-
-    /// The coordinator of a group or transactional id, looked up if need be and remembered.
-    pub async fn coordinator(&self, _kind: CoordinatorKind, _key: &str) -> Result<BrokerId> {
-        todo!()
+    pub async fn connection(&self, broker: BrokerId, lane: Lane) -> Result<Connection> {
+        let connection = self.shared.connection(broker, lane).await;
+        if connection.is_err() {
+            // What it led may have another leader by now.
+            self.refresh(&[]);
+        }
+        connection
     }
 
     /// Forgets a coordinator, so that the next call looks it up again.
-    pub fn forget_coordinator(&self, _kind: CoordinatorKind, _key: &str) {
-        todo!()
+    pub fn forget_coordinator(&self, kind: CoordinatorKind, key: &str) {
+        self.shared.coordinators().remove(kind, key);
     }
+}
 
-    /// Sends `request` to `target` on the coordination lane until `judge` says done or failed, or `timeout` has passed.
-    ///
-    /// Network failures retry too when `is_idempotent`; else they end with an error that says `maybe_applied`.
-    /// `subject` names what the call was about in the error. Safe to drop.
-    pub async fn call<Q, J>(&self, _call: Call<'_, Q>, _judge: J) -> Result<Q::Response>
-    where
-        Q: Request + Sync,
-        Q::Response: Send,
-        J: FnMut(&Q::Response) -> Verdict + Send,
-    {
-        todo!()
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cluster({})", self.config().bootstrap_servers.join(","))
     }
+}
+
+/// How long a topic that brokers do not know is asked for: one that was just created is known everywhere within a
+/// second or two, and nobody wants to wait a minute to learn of a misspelt name.
+const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether `topic` is there; an error that may be retried if it may still appear.
+fn presence(metadata: &Metadata, topic: &TopicName, began: Instant) -> Result<()> {
+    if metadata.topics.contains_key(topic) {
+        return Ok(());
+    }
+    let code = metadata.topic_errors.get(topic).copied().unwrap_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    let error = Error::broker(Operation::Metadata, code, format!("topic {topic}"));
+    if code != ErrorCode::UNKNOWN_TOPIC_OR_PARTITION {
+        return Err(error);
+    }
+    let error = error.with_detail("the topic does not exist; create it or check its name");
+    let is_patient = began.elapsed() < UNKNOWN_TOPIC_PATIENCE;
+    Err(if is_patient { error } else { error.with_recovery(Recovery::Reconfigure) })
 }
 
 /// One call with retries: what to send, where, and what to say if it fails.

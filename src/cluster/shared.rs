@@ -1,0 +1,228 @@
+//! What all handles of one cluster share: the newest metadata, the coordinators, the connections and the seed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::coordinators::Coordinators;
+use super::metadata::{self, Asked};
+use super::pool::Pool;
+use super::retry::Backoff;
+use super::{BrokerMetadata, Lane, Metadata};
+use crate::config::ClientConfig;
+use crate::connection::{Connection, Environment, parse_bootstrap};
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::types::{BrokerId, TopicName};
+use crate::wire::messages::MetadataRequest;
+
+/// Known brokers asked in one round before the bootstrap addresses are tried again (KIP-899, KIP-1102): a client whose
+/// brokers have all been replaced finds the new ones within one round, not after every old address has timed out.
+const KNOWN_BROKERS_PER_ROUND: usize = 3;
+
+pub(super) struct Shared {
+    pub(super) config: ClientConfig,
+    pub(super) environment: Environment,
+    pub(super) metadata: watch::Sender<Arc<Metadata>>,
+    coordinators: Mutex<Coordinators>,
+    pool: Pool,
+    /// Draws so far from the two sequences of seeds: one for roles, one for ourselves.
+    role_seeds: AtomicU64,
+    own_seeds: AtomicU64,
+}
+
+/// Whom to ask what any broker knows.
+enum Candidate {
+    Broker(BrokerId),
+    Bootstrap(String),
+}
+
+impl Shared {
+    pub(super) fn new(config: ClientConfig, environment: Environment) -> Self {
+        Self {
+            config,
+            environment,
+            metadata: watch::Sender::new(Arc::default()),
+            coordinators: Mutex::default(),
+            pool: Pool::default(),
+            role_seeds: AtomicU64::new(0),
+            own_seeds: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn metadata(&self) -> Arc<Metadata> {
+        Arc::clone(&self.metadata.borrow())
+    }
+
+    pub(super) fn coordinators(&self) -> MutexGuard<'_, Coordinators> {
+        self.coordinators.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every topic that was asked for, there or not.
+    pub(super) fn known_topics(&self) -> Vec<TopicName> {
+        let metadata = self.metadata();
+        let mut names: Vec<_> = metadata.topics.keys().chain(metadata.topic_errors.keys()).cloned().collect();
+        names.sort();
+        names
+    }
+
+    pub(super) fn next_role_seed(&self) -> u64 {
+        seed(self.environment.seed, self.role_seeds.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn next_own_seed(&self) -> u64 {
+        seed(!self.environment.seed, self.own_seeds.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The waits between attempts of one more call.
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff::new(self.config.retry_backoff, self.config.retry_backoff_max, self.next_own_seed())
+    }
+
+    /// The connection to a known broker.
+    pub(super) async fn connection(&self, broker: BrokerId, lane: Lane) -> Result<Connection> {
+        let Some(broker) = self.metadata().brokers.get(&broker).cloned() else {
+            let detail = "the metadata does not know this broker (any more)";
+            return Err(Error::new(Operation::Connect, ErrorKind::Network, broker.to_string(), detail));
+        };
+        self.pool.connection(&self.environment, &self.config, &broker, lane, || self.next_own_seed()).await
+    }
+
+    /// Adds a broker that an answer named and the metadata lacks.
+    pub(super) fn learn_broker(&self, broker: BrokerMetadata) {
+        self.metadata.send_if_modified(|metadata| {
+            let is_new = !metadata.brokers.contains_key(&broker.id);
+            if is_new {
+                Arc::make_mut(metadata).brokers.insert(broker.id, broker);
+            }
+            is_new
+        });
+    }
+
+    /// A connection to any broker that lets itself be reached: open ones first, then a few others, then the bootstrap
+    /// addresses. Fails with the cause of each.
+    pub(super) async fn any_connection(&self) -> Result<Connection> {
+        let mut failures = Vec::new();
+        for candidate in self.candidates() {
+            match self.reach(&candidate).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failures.push(error),
+            }
+        }
+        Err(nobody(failures))
+    }
+
+    /// Asks one broker after the other for metadata, until one answers or `deadline`; merges and returns the view, which
+    /// holds all topics if they were asked for.
+    pub(super) async fn fetch(&self, asked: Asked<'_>, deadline: Instant) -> Result<Arc<Metadata>> {
+        let mut failures = Vec::new();
+        for candidate in self.candidates() {
+            match tokio::time::timeout_at(deadline, self.fetch_from(&candidate, asked, deadline)).await {
+                Ok(Ok(metadata)) => return Ok(metadata),
+                Ok(Err(error)) => failures.push(error),
+                Err(_) => {
+                    failures.push(Error::new(
+                        Operation::Metadata,
+                        ErrorKind::Timeout,
+                        candidate.to_string(),
+                        "no answer",
+                    ));
+                    break;
+                }
+            }
+        }
+        Err(nobody(failures))
+    }
+
+    async fn fetch_from(&self, candidate: &Candidate, asked: Asked<'_>, deadline: Instant) -> Result<Arc<Metadata>> {
+        let connection = self.reach(candidate).await?;
+        let version = connection.version_of::<MetadataRequest>()?;
+        let request = metadata::request(asked, version);
+        let timeout = self.config.request_timeout.min(deadline.saturating_duration_since(Instant::now()));
+        let response = connection.call_at(version, &request, timeout).await?;
+        let refused = |code| Error::broker(Operation::Metadata, code, connection.address());
+        let view = self.metadata().merged(version, asked, &response).map_err(refused)?;
+        // Merged again under the lock: another answer may have come between.
+        self.metadata.send_if_modified(|metadata| {
+            let Ok(merged) = metadata.merged(version, asked, &response) else { return false };
+            let next = match asked {
+                Asked::All => metadata.refreshed_from(&merged),
+                Asked::Topics(_) => merged,
+            };
+            *metadata = Arc::new(next);
+            true
+        });
+        Ok(match asked {
+            Asked::All => Arc::new(view),
+            Asked::Topics(_) => self.metadata(),
+        })
+    }
+
+    async fn reach(&self, candidate: &Candidate) -> Result<Connection> {
+        match candidate {
+            Candidate::Broker(id) => self.connection(*id, Lane::Coordination).await,
+            Candidate::Bootstrap(address) => {
+                let (host, port) = parse_bootstrap(address)?;
+                Connection::open(&self.environment, &self.config, BrokerId(-1), &host, port).await
+            }
+        }
+    }
+
+    /// Known brokers from a random one on, open ones first; then the bootstrap addresses as they were given.
+    fn candidates(&self) -> Vec<Candidate> {
+        let mut brokers: Vec<BrokerId> = self.metadata().brokers.keys().copied().collect();
+        if !brokers.is_empty() {
+            let first = StdRng::seed_from_u64(self.next_own_seed()).random_range(0..brokers.len());
+            brokers.rotate_left(first);
+        }
+        // Stable, so that the random order stays within each half.
+        brokers.sort_by_key(|broker| !self.pool.is_open(*broker, Lane::Coordination));
+        let known = brokers.into_iter().take(KNOWN_BROKERS_PER_ROUND).map(Candidate::Broker);
+        known.chain(self.config.bootstrap_servers.iter().cloned().map(Candidate::Bootstrap)).collect()
+    }
+}
+
+impl std::fmt::Display for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Broker(id) => id.fmt(f),
+            Self::Bootstrap(address) => f.write_str(address),
+        }
+    }
+}
+
+/// One error of all candidates: retriable if any of them is.
+fn nobody(failures: Vec<Error>) -> Error {
+    let Some(worst) = failures.iter().find(|e| e.is_retriable()).or(failures.first()) else {
+        return Error::invalid("bootstrap.servers", "is not set; give host:port of at least one broker");
+    };
+    let causes: Vec<String> = failures.iter().map(Error::to_string).collect();
+    let kind = worst.kind();
+    Error::new(Operation::Metadata, kind, "", causes.join("; ")).with_recovery(worst.recovery())
+}
+
+/// The n-th seed of a sequence (SplitMix64): neighbouring numbers give unrelated seeds.
+fn seed(base: u64, n: u64) -> u64 {
+    let mut z = base.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_differ_from_draw_to_draw_and_repeat_from_run_to_run() {
+        let shared = |seed| Shared::new(ClientConfig::default(), Environment { seed, ..Environment::default() });
+        let draw = |shared: Shared| [(); 3].map(|()| shared.next_role_seed());
+        let first = draw(shared(7));
+        assert_eq!(first, draw(shared(7)));
+        assert_ne!(first, draw(shared(8)));
+        assert!(first[0] != first[1] && first[1] != first[2]);
+    }
+}

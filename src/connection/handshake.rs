@@ -1,0 +1,131 @@
+//! What is said first on a socket: ApiVersions at the newest version, and the ways down when a broker is older.
+
+use bytes::Bytes;
+
+use crate::error::ErrorCode;
+use crate::wire::api::{self, BrokerVersions};
+use crate::wire::frame::{RequestFrame, decode_response};
+use crate::wire::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
+use crate::wire::{Request, StrBytes};
+
+/// How a TLS port or another protocol is told apart from a broker, in the words of the error.
+const SPEAKS_TLS: &str = "it answered with TLS: the port speaks TLS; set security.protocol=SSL (not supported by this \
+                          release) or use a PLAINTEXT port";
+const SPEAKS_HTTP: &str = "it answered with HTTP: this is a web server's port, not a Kafka broker's";
+const CLOSED: &str = "it closed the connection without answering ApiVersions; a port that speaks TLS does so: then set \
+                      security.protocol=SSL (not supported by this release) or use a PLAINTEXT port";
+
+/// What to do next.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Write this and read a frame.
+    Send(RequestFrame),
+    /// The broker told what it speaks.
+    Done(BrokerVersions),
+    /// Open a new socket and ask for [`Handshake::request`] again: the broker hung up on a version it does not know.
+    Redial,
+}
+
+/// Why the handshake failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Refusal {
+    /// The peer does not speak Kafka, or not to us.
+    Peer(String),
+    /// The broker answered an error.
+    Broker(ErrorCode),
+    /// The peer's bytes broke the protocol.
+    Protocol(String),
+    /// Our own side cannot be encoded, as a client id that is too long.
+    Invalid(String),
+}
+
+/// The ApiVersions exchange of one connection.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    client_id: String,
+    /// The version asked at now; only ever goes down.
+    version: i16,
+}
+
+impl Handshake {
+    pub(super) fn new(client_id: &str) -> Self {
+        let newest = api::api(ApiKey::ApiVersions).map_or(0, |row| row.max);
+        Self { client_id: client_id.into(), version: newest }
+    }
+
+    /// The request of the version that is tried now, with correlation id 0.
+    pub(super) fn request(&self) -> Result<RequestFrame, Refusal> {
+        let mut request = ApiVersionsRequest::default();
+        if self.version >= 3 {
+            // Brokers refuse names and versions outside [a-zA-Z0-9.-] (KIP-511).
+            request.client_software_name = StrBytes::from_static_str("milena");
+            request.client_software_version = StrBytes::from_static_str(env!("CARGO_PKG_VERSION"));
+        }
+        let mut frame = RequestFrame::encode(&self.client_id, self.version, &request)
+            .map_err(|e| Refusal::Invalid(format!("{} v{}: {} (client.id?)", e.api, e.version, e.reason)))?;
+        frame.set_correlation_id(0);
+        Ok(frame)
+    }
+
+    /// A frame arrived: the broker's versions, or the reason to ask again at a lower one.
+    pub(super) fn handle_frame(&mut self, frame: Bytes) -> Result<Step, Refusal> {
+        if !frame.starts_with(&[0; 4]) {
+            return Err(Refusal::Protocol("an answer to ApiVersions with another correlation id".into()));
+        }
+        let code = frame.get(4..6).and_then(|b| b.first_chunk()).map_or(0, |b| i16::from_be_bytes(*b));
+        if ErrorCode(code) == ErrorCode::UNSUPPORTED_VERSION {
+            return self.step_down(frame);
+        }
+        let response = self.decode(self.version, frame)?;
+        ErrorCode(response.error_code).ok().map_err(Refusal::Broker)?;
+        Ok(Step::Done(BrokerVersions::from_response(&response)))
+    }
+
+    /// The version is unknown to the broker, which says so in version 0, with the range it knows (brokers before 2.4:
+    /// without).
+    fn step_down(&mut self, frame: Bytes) -> Result<Step, Refusal> {
+        if self.version == 0 {
+            return Err(Refusal::Broker(ErrorCode::UNSUPPORTED_VERSION));
+        }
+        let known = self.decode(0, frame).ok().and_then(|response| {
+            let row = response.api_keys.iter().find(|row| row.api_key == ApiVersionsRequest::KEY)?;
+            Some(row.max_version)
+        });
+        self.version = known.filter(|max| (0..self.version).contains(max)).unwrap_or(0);
+        self.request().map(Step::Send)
+    }
+
+    fn decode(&self, version: i16, frame: Bytes) -> Result<ApiVersionsResponse, Refusal> {
+        decode_response::<ApiVersionsRequest>(version, frame).map_err(|e| Refusal::Protocol(e.to_string()))
+    }
+
+    /// The peer closed the socket: once more at version 0, in case it hung up on a version it does not know.
+    pub(super) fn handle_closed(&mut self, unread: &[u8]) -> Result<Step, Refusal> {
+        if let Some(protocol) = other_protocol(unread) {
+            return Err(Refusal::Peer(protocol.into()));
+        }
+        if self.version == 0 || !unread.is_empty() {
+            return Err(Refusal::Peer(CLOSED.into()));
+        }
+        self.version = 0;
+        Ok(Step::Redial)
+    }
+
+    /// The peer's bytes are no frame.
+    pub(super) fn handle_bad_length(&self, length: i32, unread: &[u8]) -> Refusal {
+        match other_protocol(unread) {
+            Some(protocol) => Refusal::Peer(protocol.into()),
+            None => Refusal::Protocol(format!("a frame length of {length}")),
+        }
+    }
+}
+
+/// The protocol these first bytes belong to, if it is one that people mistake for Kafka.
+fn other_protocol(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        // A TLS record: alert (21) or handshake (22), of SSL 3.0 or any TLS.
+        [0x15 | 0x16, 0x03, ..] => Some(SPEAKS_TLS),
+        _ if bytes.starts_with(b"HTTP") => Some(SPEAKS_HTTP),
+        _ => None,
+    }
+}
