@@ -6,6 +6,7 @@ pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod connection;
+pub mod connector;
 pub mod consumer;
 pub mod error;
 pub mod producer;
