@@ -4,6 +4,7 @@
 //! A host restores by giving every split to the enumerator; readers always start empty (so rescaling, a changed
 //! subscription and a moved split are one code path).
 
+pub mod checkpoint;
 pub mod kafka;
 mod records;
 mod versioned;
