@@ -1,1 +1,3 @@
-//! x
+//! Support library of Milena's golden, differential, hostile, simulation and live suites.
+
+pub mod live;

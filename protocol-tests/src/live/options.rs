@@ -1,0 +1,128 @@
+//! What kind of cluster a test wants, and the `server.properties` that says so to each node.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+/// The version every live test runs on unless it asks for another.
+pub(super) const DEFAULT_VERSION: &str = "4.4.0";
+
+/// What kind of cluster to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(super) nodes: u16,
+    pub(super) version: String,
+    pub(super) features: BTreeMap<String, u16>,
+    pub(super) properties: BTreeMap<String, String>,
+}
+
+/// Settings of every node: fast timers, records that never expire, no topics out of typing errors.
+///
+/// The short broker session is what makes a restart after kill -9 take 3 s instead of 11: the controller
+/// refuses the new registration until the old one has expired.
+const FAST: &[(&str, &str)] = &[
+    ("auto.create.topics.enable", "false"),
+    ("offsets.topic.num.partitions", "5"),
+    ("transaction.state.log.num.partitions", "5"),
+    ("share.coordinator.state.topic.num.partitions", "5"),
+    ("group.initial.rebalance.delay.ms", "0"),
+    ("group.min.session.timeout.ms", "1000"),
+    ("group.consumer.min.session.timeout.ms", "1000"),
+    ("group.consumer.session.timeout.ms", "3000"),
+    ("group.consumer.min.heartbeat.interval.ms", "100"),
+    ("group.consumer.heartbeat.interval.ms", "500"),
+    ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "200"),
+    ("log.retention.ms", "-1"),
+    ("log.initial.task.delay.ms", "1000"),
+    ("log.segment.delete.delay.ms", "1000"),
+    ("broker.session.timeout.ms", "1500"),
+    ("broker.heartbeat.interval.ms", "200"),
+    ("controller.quorum.fetch.timeout.ms", "1000"),
+    ("controller.quorum.election.timeout.ms", "500"),
+    ("controller.quorum.election.backoff.max.ms", "200"),
+];
+
+impl Options {
+    /// One node: replication factor 1 everywhere.
+    pub fn one_node() -> Self {
+        Self { nodes: 1, version: DEFAULT_VERSION.into(), features: BTreeMap::new(), properties: BTreeMap::new() }
+    }
+
+    /// Three nodes, each broker and controller: replication factor 3, two replicas in sync to write.
+    pub fn three_nodes() -> Self {
+        Self { nodes: 3, ..Self::one_node() }
+    }
+
+    /// Another Kafka version than 4.4.0; its jars are downloaded when first asked for.
+    pub fn version(mut self, version: &str) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// The level a feature is formatted at, as `("transaction.version", 1)`; unnamed ones have the version's default.
+    pub fn feature(mut self, name: &str, level: u16) -> Self {
+        self.features.insert(name.into(), level);
+        self
+    }
+
+    /// A line of every node's `server.properties`, over the harness's own. Kafka ignores unknown keys silently.
+    pub fn property(mut self, key: &str, value: &str) -> Self {
+        self.properties.insert(key.into(), value.into());
+        self
+    }
+
+    /// The text of `node`'s properties file.
+    pub(super) fn server_properties(&self, node: u16, ports: &[NodePorts], data: &Path) -> String {
+        let mut lines: BTreeMap<String, String> = BTreeMap::new();
+        let mut set = |key: &str, value: String| lines.insert(key.into(), value);
+        FAST.iter().for_each(|(key, value)| drop(set(key, (*value).into())));
+        self.replication(&mut set);
+        identity(node, ports, data, &mut set);
+        lines.extend(self.properties.clone());
+        lines.iter().fold(String::new(), |mut text, (key, value)| {
+            let _ = writeln!(text, "{key}={value}");
+            text
+        })
+    }
+
+    fn replication(&self, set: &mut impl FnMut(&str, String) -> Option<String>) {
+        let min_isr = if self.nodes == 1 { 1 } else { 2 };
+        for key in [
+            "default.replication.factor",
+            "offsets.topic.replication.factor",
+            "transaction.state.log.replication.factor",
+            "share.coordinator.state.topic.replication.factor",
+        ] {
+            set(key, self.nodes.to_string());
+        }
+        for key in ["min.insync.replicas", "transaction.state.log.min.isr", "share.coordinator.state.topic.min.isr"] {
+            set(key, min_isr.to_string());
+        }
+    }
+
+    /// Names what formatting writes: version and features. Nodes that agree on it can share a formatted directory.
+    pub(super) fn format_name(&self, node: u16) -> String {
+        let features: String = self.features.iter().map(|(name, level)| format!("-{name}={level}")).collect();
+        format!("format-{}-node{node}{features}", self.version)
+    }
+}
+
+/// The two ports of a node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NodePorts {
+    pub(super) broker: u16,
+    pub(super) controller: u16,
+}
+
+fn identity(node: u16, ports: &[NodePorts], data: &Path, set: &mut impl FnMut(&str, String) -> Option<String>) {
+    let NodePorts { broker, controller } = ports[usize::from(node) - 1];
+    let voters = ports.iter().zip(1..).map(|(p, id)| format!("{id}@127.0.0.1:{}", p.controller));
+    set("process.roles", "broker,controller".into());
+    set("node.id", node.to_string());
+    set("controller.quorum.voters", voters.collect::<Vec<_>>().join(","));
+    set("listeners", format!("PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}"));
+    set("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{broker}"));
+    set("controller.listener.names", "CONTROLLER".into());
+    set("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".into());
+    set("log.dirs", data.display().to_string());
+}
