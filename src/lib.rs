@@ -11,6 +11,7 @@ pub mod consumer;
 pub mod error;
 pub mod producer;
 pub mod record;
+pub mod runtime;
 pub mod types;
 pub mod wire;
 

@@ -44,7 +44,7 @@ impl Versioned for Manifest {
     }
 
     fn decode(_version: u8, from: &mut Decoder<'_>) -> Result<Self> {
-        let mut bytes_list = |from: &mut Decoder<'_>| from.list(|d| d.bytes().map(<[u8]>::to_vec));
+        let bytes_list = |from: &mut Decoder<'_>| from.list(|d| d.bytes().map(<[u8]>::to_vec));
         Ok(Manifest {
             job: from.text()?,
             epoch: from.u64()?,

@@ -49,14 +49,14 @@ struct Row {
 }
 
 impl Shaped {
-    /// An empty batch of records that were read from `origin`.
-    pub fn new(origin: Option<TopicPartition>) -> Self {
-        Self { origin, ..Self::default() }
-    }
-
-    /// Copies a record in. `offset` is the offset of the record it was made from, -1 if none.
-    pub fn push(&mut self, topic: Option<&str>, record: NewRecord<'_>, offset: i64) {
-        let topic = topic.map(|t| self.copy(t.as_bytes()));
+    /// Copies a record in. All records of one batch were read from one partition: the first one's origin names it.
+    pub fn push(&mut self, out: OutRecord<'_>) {
+        let record = out.record;
+        if self.origin.is_none() {
+            self.origin = out.origin.map(|(tp, _)| tp.clone());
+        }
+        let offset = out.origin.map_or(-1, |(_, offset)| offset);
+        let topic = out.topic.map(|t| self.copy(t.as_bytes()));
         let key = record.key.map(|b| self.copy(b));
         let value = record.value.map(|b| self.copy(b));
         let first = self.headers.len();
@@ -125,10 +125,12 @@ mod tests {
 
     #[test]
     fn a_visit_goes_on_where_it_stopped() {
-        let mut batch = Shaped::new(Some(TopicPartition::new("in", 3)));
+        let mut batch = Shaped::default();
+        let origin = TopicPartition::new("in", 3);
         let headers = [Header { key: b"h", value: None }, Header { key: b"h", value: Some(b"2") }];
         for i in 0..5u8 {
-            batch.push(Some("out"), NewRecord::value(&[i]).with_headers(&headers), i64::from(i));
+            let record = NewRecord::value(std::slice::from_ref(&i)).with_headers(&headers);
+            batch.push(OutRecord { topic: Some("out"), record, origin: Some((&origin, i64::from(i))) });
         }
         let mut seen = Vec::new();
         let mut from = Some(0);
