@@ -188,9 +188,15 @@ impl Cluster {
     }
 
     /// Repeats an attempt without side effects while its error is retriable and `limit` has not passed.
-    pub(super) async fn retrying<T, F>(&self, limit: Duration, what: &str, mut attempt: F) -> Result<T>
+    // A plain closure and not `AsyncFnMut`: the compiler could not tell that the latter's futures may move between threads.
+    pub(super) async fn retrying<T, F>(
+        &self,
+        limit: Duration,
+        what: &str,
+        mut attempt: impl FnMut(Instant) -> F,
+    ) -> Result<T>
     where
-        F: AsyncFnMut(Instant) -> Result<T>,
+        F: Future<Output = Result<T>>,
     {
         let deadline = Instant::now() + limit;
         let mut backoff = self.shared.backoff();

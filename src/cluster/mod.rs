@@ -204,7 +204,7 @@ impl Cluster {
             return Ok(metadata);
         }
         let began = Instant::now();
-        let ask = async |deadline| {
+        let ask = |deadline| async move {
             let metadata = self.metadata();
             let missing: Vec<_> = topics.iter().filter(|t| !metadata.topics.contains_key(*t)).cloned().collect();
             let metadata = self.shared.fetch(Asked::Topics(&missing), deadline).await?;
