@@ -1,13 +1,35 @@
 //! Records in: fetched ahead under a byte budget, nothing fetched twice, positions that never move silently.
 
+mod answers;
+mod budget;
+mod driver;
+mod fetcher;
+mod isolation;
+mod lanes;
+mod locate;
+mod partition;
+mod polled;
+mod request;
+mod session;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::cluster::Cluster;
+use tokio::sync::Notify;
+
+use crate::cluster::{self, Cluster};
 use crate::config::ConsumerConfig;
-use crate::error::Result;
-use crate::record::Record;
-use crate::types::{OffsetAndMetadata, Position, TopicId, TopicPartition};
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::types::{OffsetAndMetadata, Position, TopicPartition};
+use driver::Shared;
+use fetcher::Fetcher;
+
+pub use polled::{PolledIter, PolledRecords};
 
 /// What a poll gives.
 #[derive(Debug)]
@@ -29,91 +51,50 @@ pub enum Polled {
     },
 }
 
-/// Records of one partition out of one fetch: views of the frame they arrived in. Its bytes leave the prefetch budget on drop.
-#[derive(Debug)]
-pub struct PolledRecords {}
-
-impl PolledRecords {
-    /// The partition.
-    pub fn partition(&self) -> &TopicPartition {
-        todo!()
-    }
-
-    /// The topic's id; zero on brokers before 2.8.
-    pub fn topic_id(&self) -> TopicId {
-        todo!()
-    }
-
-    /// The offset to go on from after these records: past control records, aborted ones and compaction gaps.
-    pub fn next_offset(&self) -> i64 {
-        todo!()
-    }
-
-    /// Leader epoch of the last batch; -1 if unknown.
-    pub fn leader_epoch(&self) -> i32 {
-        todo!()
-    }
-
-    /// Bytes of the batches, as fetched.
-    pub fn wire_len(&self) -> usize {
-        todo!()
-    }
-
-    /// Whether no record is in it: the position moved past control or aborted records only.
-    pub fn is_empty(&self) -> bool {
-        todo!()
-    }
-
-    /// The records, decoded lazily (about 10 ns each). A damaged batch ends the walk with its error, which names
-    /// topic, partition and offset.
-    pub fn iter(&self) -> PolledIter<'_> {
-        todo!()
-    }
-}
-
-/// Iterator over polled records.
-#[derive(Debug)]
-pub struct PolledIter<'a> {
-    _records: &'a PolledRecords,
-}
-
-impl<'a> Iterator for PolledIter<'a> {
-    type Item = Result<Record<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        todo!()
-    }
-}
-
-impl<'a> IntoIterator for &'a PolledRecords {
-    type Item = Result<Record<'a>>;
-    type IntoIter = PolledIter<'a>;
-
-    fn into_iter(self) -> PolledIter<'a> {
-        self.iter()
-    }
-}
-
 /// A consumer of partitions it is told.
+///
+/// A task of its own fetches ahead, up to `queued.max.bytes`; it ends when the consumer is dropped.
 #[derive(Debug)]
-pub struct Consumer {}
+pub struct Consumer {
+    cluster: Cluster,
+    config: ConsumerConfig,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.shared.lock().is_closed = true;
+        self.shared.wake.notify_one();
+    }
+}
 
 impl Consumer {
     /// A consumer on `cluster`; assign partitions to it next.
-    pub fn new(_cluster: Cluster, _config: ConsumerConfig) -> Result<Consumer> {
-        todo!()
+    pub fn new(cluster: Cluster, config: ConsumerConfig) -> Result<Consumer> {
+        if let Some(group_id) = &config.group_id
+            && group_id.is_empty()
+        {
+            return Err(Error::invalid("group.id", "a name that is not empty"));
+        }
+        let wake = Arc::new(Notify::new());
+        let fetcher = Fetcher::new(config.clone(), cluster.config().clone(), cluster.next_seed(), wake.clone());
+        let shared = Shared::new(fetcher, wake);
+        tokio::spawn(driver::run(shared.clone(), cluster.clone()));
+        Ok(Consumer { cluster, config, shared })
     }
 
     /// Adds partitions, or moves those it has. Looks positions up in the background and fetches ahead at once.
     ///
     /// What was fetched of a moved partition is dropped; of the others nothing is.
-    pub fn assign(&self, _partitions: impl IntoIterator<Item = (TopicPartition, Position)>) {
-        todo!()
+    pub fn assign(&self, partitions: impl IntoIterator<Item = (TopicPartition, Position)>) {
+        let mut state = self.shared.lock();
+        partitions.into_iter().for_each(|(tp, at)| state.fetcher.assign(tp, at));
     }
 
     /// Takes partitions away, with what was fetched of them.
-    pub fn unassign(&self, _partitions: &[TopicPartition]) {
-        todo!()
+    pub fn unassign(&self, partitions: &[TopicPartition]) {
+        let mut state = self.shared.lock();
+        partitions.iter().for_each(|tp| state.fetcher.unassign(tp));
     }
 
     /// Moves a partition. The next poll of it begins there.
@@ -122,13 +103,15 @@ impl Consumer {
     }
 
     /// Stops delivering these partitions; what was fetched of them is kept.
-    pub fn pause(&self, _partitions: &[TopicPartition]) {
-        todo!()
+    pub fn pause(&self, partitions: &[TopicPartition]) {
+        let mut state = self.shared.lock();
+        partitions.iter().for_each(|tp| state.fetcher.set_paused(tp, true));
     }
 
     /// Delivers them again.
-    pub fn resume(&self, _partitions: &[TopicPartition]) {
-        todo!()
+    pub fn resume(&self, partitions: &[TopicPartition]) {
+        let mut state = self.shared.lock();
+        partitions.iter().for_each(|tp| state.fetcher.set_paused(tp, false));
     }
 
     /// The next records or event. Waits until there is one; safe to drop: nothing is lost.
@@ -140,18 +123,27 @@ impl Consumer {
     }
 
     /// As [`poll`](Consumer::poll), for hand-written futures. Touches only channels and wakers.
-    pub fn poll_next(&mut self, _cx: &mut Context<'_>) -> Poll<Result<Polled>> {
-        todo!()
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Polled>> {
+        let mut state = self.shared.lock();
+        if let Some(event) = state.fetcher.poll_event() {
+            return Poll::Ready(event);
+        }
+        if state.is_stopped {
+            let detail = "the consumer's task has ended; build a new consumer";
+            return Poll::Ready(Err(Error::new(Operation::Fetch, ErrorKind::Closed, "", detail)));
+        }
+        state.wait(cx);
+        Poll::Pending
     }
 
     /// The offset the next delivered records begin at or after; `None` while it is being looked up.
-    pub fn position(&self, _tp: &TopicPartition) -> Option<i64> {
-        todo!()
+    pub fn position(&self, tp: &TopicPartition) -> Option<i64> {
+        self.shared.lock().fetcher.position(tp)
     }
 
     /// Records between the position and the end a reader of this isolation level can see, as the last fetch told.
-    pub fn lag(&self, _tp: &TopicPartition) -> Option<i64> {
-        todo!()
+    pub fn lag(&self, tp: &TopicPartition) -> Option<i64> {
+        self.shared.lock().fetcher.lag(tp)
     }
 
     /// The first offset of each partition.
@@ -173,24 +165,26 @@ impl Consumer {
         self.list_offsets(partitions, Position::Timestamp(timestamp_ms)).await
     }
 
-    async fn list_offsets(
-        &self,
-        _partitions: &[TopicPartition],
-        _at: Position,
-    ) -> Result<BTreeMap<TopicPartition, i64>> {
-        todo!()
+    async fn list_offsets(&self, partitions: &[TopicPartition], at: Position) -> Result<BTreeMap<TopicPartition, i64>> {
+        let partitions: Vec<_> = partitions.iter().map(|tp| (tp.clone(), at)).collect();
+        cluster::list_offsets(&self.cluster, self.config.isolation_level, &partitions).await
     }
 
     /// The group's committed offsets; partitions without one are left out. Waits while one is part of an open transaction.
     pub async fn committed(
         &self,
-        _partitions: &[TopicPartition],
+        partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
-        todo!()
+        cluster::committed_offsets(&self.cluster, self.group_id()?, partitions).await
     }
 
     /// Commits offsets for the group, as a simple consumer (no membership).
-    pub async fn commit(&self, _offsets: &[(TopicPartition, OffsetAndMetadata)]) -> Result<()> {
-        todo!()
+    pub async fn commit(&self, offsets: &[(TopicPartition, OffsetAndMetadata)]) -> Result<()> {
+        cluster::commit_offsets(&self.cluster, self.group_id()?, offsets).await
+    }
+
+    fn group_id(&self) -> Result<&str> {
+        let missing = || Error::invalid("group.id", "is not set; offsets are committed for a group");
+        self.config.group_id.as_deref().ok_or_else(missing)
     }
 }

@@ -1,0 +1,283 @@
+//! What a broker answered: records into the queues, errors into the right next step, nothing moved silently.
+
+use std::time::Instant;
+
+use super::fetcher::Fetcher;
+use super::isolation::{View, visible};
+use super::partition::{Item, Partition, Reset, Stage};
+use super::polled::{PolledRecords, damaged};
+use crate::cluster::{BrokerMetadata, LeaderHint};
+use crate::config::AutoOffsetReset;
+use crate::error::{Error, ErrorCode, Operation, Recovery, Result, classify};
+use crate::types::{BrokerId, IsolationLevel, Position, TopicId, TopicName, TopicPartition};
+use crate::wire::batch::Batch;
+use crate::wire::messages::FetchResponse;
+use crate::wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+
+impl Fetcher {
+    /// The answer to what [`ask`](Self::ask) gave for this broker, or why there is none.
+    pub(super) fn handle_answer(&mut self, broker: BrokerId, now: Instant, answer: Result<FetchResponse>) {
+        self.is_dirty = true;
+        match answer {
+            Err(error) => self.handle_failure(broker, now, error),
+            Ok(answer) if answer.error_code != 0 => self.handle_refusal(broker, now, ErrorCode(answer.error_code)),
+            Ok(answer) => self.handle_topics(broker, now, answer),
+        }
+    }
+
+    /// No answer: the broker is asked again later, from whoever leads its partitions then.
+    fn handle_failure(&mut self, broker: BrokerId, now: Instant, error: Error) {
+        let Some(lane) = self.lanes.get_mut(&broker) else { return };
+        lane.session.restart();
+        let attempts = lane.attempts;
+        self.suspend(broker, now);
+        let is_read = |p: &Partition| p.source() == Some(broker) && matches!(p.stage, Stage::Fetching);
+        let names: Vec<_> = self.partitions.iter().filter(|(_, p)| is_read(p)).map(|(tp, _)| tp.clone()).collect();
+        if !error.is_retriable() {
+            names.iter().for_each(|tp| self.fail(tp, error.clone()));
+            return;
+        }
+        tracing::warn!(broker = broker.0, attempts, %error, "fetch failed; trying again");
+        for tp in names {
+            if let Some(partition) = self.partitions.get_mut(&tp) {
+                partition.preferred = None;
+            }
+            self.stale.insert(tp.topic);
+        }
+    }
+
+    fn handle_refusal(&mut self, broker: BrokerId, now: Instant, code: ErrorCode) {
+        let Some(lane) = self.lanes.get_mut(&broker) else { return };
+        let is_mended = lane.session.refused(code);
+        if is_mended && lane.attempts == 0 {
+            lane.attempts = 1;
+            lane.release();
+            return;
+        }
+        if is_mended || retries(code) {
+            return self.suspend(broker, now);
+        }
+        let error = Error::broker(Operation::Fetch, code, broker.to_string());
+        self.handle_failure(broker, now, error);
+    }
+
+    fn suspend(&mut self, broker: BrokerId, now: Instant) {
+        let attempts = self.lanes.get(&broker).map_or(0, |lane| lane.attempts);
+        let until = now + self.backoff(attempts);
+        if let Some(lane) = self.lanes.get_mut(&broker) {
+            lane.suspend(until);
+        }
+        self.wake_at(until);
+    }
+
+    fn handle_topics(&mut self, broker: BrokerId, now: Instant, answer: FetchResponse) {
+        let Some(lane) = self.lanes.get_mut(&broker) else { return };
+        lane.session.answered(answer.session_id);
+        lane.attempts = 0;
+        let bytes = answer.responses.iter().flat_map(|t| &t.partitions).map(wire_len).sum();
+        lane.measure(now, bytes);
+        // Given back only when the records have taken their own: nobody else must slip in between.
+        let _room = lane.release();
+        if let Some(until) = lane.rest(now, bytes) {
+            self.wake_at(until);
+        }
+        self.take_hints(&answer);
+        for topic in answer.responses {
+            let Some(name) = self.name_of(&topic) else { continue };
+            for data in topic.partitions {
+                let tp = TopicPartition { topic: name.clone(), partition: data.partition_index };
+                self.handle_partition(broker, now, &tp, data);
+            }
+        }
+        if answer.throttle_time_ms > 0 {
+            let until = now + std::time::Duration::from_millis(answer.throttle_time_ms.unsigned_abs().into());
+            if let Some(lane) = self.lanes.get_mut(&broker) {
+                lane.suspend(until);
+                lane.attempts = 0;
+            }
+            self.wake_at(until);
+        }
+    }
+
+    fn name_of(&self, topic: &FetchableTopicResponse) -> Option<TopicName> {
+        if topic.topic_id.is_nil() {
+            return self.metadata.topics.get_key_value(&*topic.topic.0).map(|(name, _)| name.clone());
+        }
+        let topic_id = TopicId(*topic.topic_id.as_bytes());
+        self.metadata.topic_by_id(topic_id).map(|topic| topic.name.clone())
+    }
+
+    /// Leaders that the answer told along with its errors (KIP-951).
+    fn take_hints(&mut self, answer: &FetchResponse) {
+        for topic in &answer.responses {
+            let Some(name) = self.name_of(topic) else { continue };
+            for data in topic.partitions.iter().filter(|d| d.error_code != 0 && d.current_leader.leader_id.0 >= 0) {
+                let (leader, leader_epoch) =
+                    (BrokerId(data.current_leader.leader_id.0), data.current_leader.leader_epoch);
+                let tp = TopicPartition { topic: name.clone(), partition: data.partition_index };
+                self.hints.push(LeaderHint { tp, leader, leader_epoch, endpoint: endpoint(answer, leader) });
+            }
+        }
+    }
+
+    fn handle_partition(&mut self, broker: BrokerId, now: Instant, tp: &TopicPartition, data: PartitionData) {
+        let Some(asked) = self.lanes.get(&broker).and_then(|lane| lane.session.asked(tp)) else { return };
+        let (assignment, offset) = (asked.assignment, asked.fetch_offset);
+        let Some(partition) = self.partitions.get_mut(tp) else { return };
+        let is_current = partition.assignment == assignment && partition.fetch_offset == offset;
+        if !is_current || !matches!(partition.stage, Stage::Fetching) {
+            return;
+        }
+        let code = ErrorCode(data.error_code);
+        if code != ErrorCode::NONE {
+            return self.handle_error(broker, now, tp, code);
+        }
+        let preferred = BrokerId(data.preferred_read_replica.0);
+        if data.diverging_epoch.end_offset >= 0 && data.diverging_epoch.epoch >= 0 {
+            let (end_offset, epoch) = (data.diverging_epoch.end_offset, data.diverging_epoch.epoch);
+            self.handle_truncation(tp, end_offset, epoch);
+        } else if preferred != broker && self.metadata.brokers.contains_key(&preferred) {
+            let until = now + self.client.metadata_max_age;
+            partition.preferred = Some((preferred, until));
+            self.wake_at(until);
+        } else {
+            self.handle_records(now, tp, data);
+        }
+    }
+
+    fn handle_records(&mut self, now: Instant, tp: &TopicPartition, data: PartitionData) {
+        let is_committed = self.config.isolation_level == IsolationLevel::ReadCommitted;
+        let Some(partition) = self.partitions.get_mut(tp) else { return };
+        let stable = if data.last_stable_offset >= 0 { data.last_stable_offset } else { data.high_watermark };
+        let end = if is_committed { stable } else { data.high_watermark };
+        partition.end = (end >= 0).then_some(end).or(partition.end);
+        partition.is_answered = true;
+        partition.succeeded();
+        let records = data.records.unwrap_or_default();
+        let had_bytes = !records.is_empty();
+        let view = View {
+            from: partition.fetch_offset,
+            until: if is_committed && data.last_stable_offset >= 0 { data.last_stable_offset } else { i64::MAX },
+            aborted: is_committed.then(|| data.aborted_transactions.unwrap_or_default()),
+            check_crcs: self.config.check_crcs,
+        };
+        let seen = visible(records, view);
+        let has_moved = seen.next_offset > partition.fetch_offset;
+        let fault = seen.fault.clone();
+        if has_moved {
+            self.queue_records(tp, seen);
+        }
+        match fault {
+            Some(fault) => self.fail(tp, damaged(tp, &fault)),
+            // Bytes that lead nowhere would be fetched again and again without a pause.
+            None if had_bytes && !has_moved => self.back_off(tp, now),
+            None => self.tell_end(tp),
+        }
+    }
+
+    fn queue_records(&mut self, tp: &TopicPartition, seen: super::isolation::Visible) {
+        let Some(partition) = self.partitions.get_mut(tp) else { return };
+        self.served += 1;
+        let lease = self.budget.force(seen.batches.iter().map(|batch: &Batch| batch.bytes.len()).sum());
+        let records = PolledRecords {
+            tp: tp.clone(),
+            topic_id: partition.topic_id,
+            position: partition.fetch_offset,
+            next_offset: seen.next_offset,
+            leader_epoch: seen.leader_epoch,
+            batches: seen.batches,
+            check_crcs: self.config.check_crcs,
+            damage: partition.damage.clone(),
+            lease,
+        };
+        partition.served = self.served;
+        partition.fetch_offset = seen.next_offset;
+        partition.last_fetched_epoch = seen.leader_epoch;
+        partition.is_end_told = false;
+        self.push(tp, Item::Records(records));
+    }
+
+    /// Tells the end once each time it is reached.
+    fn tell_end(&mut self, tp: &TopicPartition) {
+        let Some(partition) = self.partitions.get_mut(tp) else { return };
+        let is_at_end = partition.end.is_some_and(|end| partition.fetch_offset >= end);
+        if is_at_end && !std::mem::replace(&mut partition.is_end_told, true) {
+            self.push(tp, Item::CaughtUp);
+        }
+    }
+
+    fn handle_error(&mut self, broker: BrokerId, now: Instant, tp: &TopicPartition, code: ErrorCode) {
+        let Some(partition) = self.partitions.get_mut(tp) else { return };
+        let is_follower = partition.leader != Some(broker);
+        partition.preferred = None;
+        match code {
+            ErrorCode::OFFSET_OUT_OF_RANGE if is_follower => self.back_off(tp, now),
+            ErrorCode::OFFSET_OUT_OF_RANGE => self.handle_out_of_range(tp),
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID | ErrorCode::INCONSISTENT_TOPIC_ID => {
+                self.handle_gone(tp, now, code);
+            }
+            _ if retries(code) => {
+                self.stale.insert(tp.topic.clone());
+                self.back_off(tp, now);
+            }
+            _ => self.fail(tp, Error::broker(Operation::Fetch, code, tp.to_string())),
+        }
+    }
+
+    fn handle_out_of_range(&mut self, tp: &TopicPartition) {
+        let Some(partition) = self.partitions.get(tp) else { return };
+        let from = partition.fetch_offset;
+        self.reset(tp, Reset { from, reason: "OFFSET_OUT_OF_RANGE" }, ErrorCode::OFFSET_OUT_OF_RANGE);
+    }
+
+    /// Goes where `auto.offset.reset` says, or ends the partition with `code` if it says `none`.
+    pub(super) fn reset(&mut self, tp: &TopicPartition, reset: Reset, code: ErrorCode) {
+        let at = match self.config.auto_offset_reset {
+            AutoOffsetReset::Earliest => Position::Earliest,
+            AutoOffsetReset::Latest => Position::Latest,
+            AutoOffsetReset::None => {
+                let Reset { from, reason } = reset;
+                let detail =
+                    format!("offset {from}, {reason}, and auto.offset.reset is none; seek, or set earliest or latest");
+                return self.fail(tp, Error::broker(Operation::Fetch, code, tp.to_string()).with_detail(detail));
+            }
+        };
+        tracing::warn!(partition = %tp, from = reset.from, reason = reset.reason, ?at, "position reset by policy");
+        if let Some(partition) = self.partitions.get_mut(tp) {
+            partition.locate(at, Some(reset));
+        }
+    }
+
+    /// The log was cut below what we fetched (KIP-320): what we hold of it is not the log any more.
+    fn handle_truncation(&mut self, tp: &TopicPartition, end_offset: i64, epoch: i32) {
+        let Some(partition) = self.partitions.get_mut(tp) else { return };
+        let from = partition.position.unwrap_or(partition.fetch_offset);
+        partition.clear();
+        if end_offset >= from {
+            return partition.start_at(from, epoch);
+        }
+        let reset = Reset { from, reason: "LOG_TRUNCATED" };
+        if self.config.auto_offset_reset == AutoOffsetReset::None {
+            return self.reset(tp, reset, ErrorCode::OFFSET_OUT_OF_RANGE);
+        }
+        tracing::warn!(partition = %tp, from, to = end_offset, "the log was truncated below the position");
+        partition.start_at(end_offset, epoch);
+        self.push(tp, Item::Moved { reset, to: end_offset });
+    }
+}
+
+/// Whether a partition's error passes by itself. A broker that knows no better word also gets another chance.
+fn retries(code: ErrorCode) -> bool {
+    let passes = classify(Operation::Fetch, code) == Recovery::Retry && code != ErrorCode::CORRUPT_MESSAGE;
+    passes || code == ErrorCode::UNKNOWN_SERVER_ERROR
+}
+
+fn wire_len(data: &PartitionData) -> usize {
+    data.records.as_ref().map_or(0, bytes::Bytes::len)
+}
+
+fn endpoint(answer: &FetchResponse, leader: BrokerId) -> Option<BrokerMetadata> {
+    let node = answer.node_endpoints.iter().find(|node| node.node_id.0 == leader.0)?;
+    let (host, port) = (node.host.to_string(), u16::try_from(node.port).ok()?);
+    Some(BrokerMetadata { id: leader, host, port, rack: node.rack.as_ref().map(ToString::to_string) })
+}

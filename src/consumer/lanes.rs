@@ -1,0 +1,261 @@
+//! What each broker is asked next: at most one fetch in flight, none waiting for another broker, room taken first.
+
+use std::time::{Duration, Instant};
+
+use super::budget::Lease;
+use super::fetcher::Fetcher;
+use super::partition::Partition;
+use super::request;
+use super::session::{Entry, Session};
+use crate::cluster::Metadata;
+use crate::error::{Error, ErrorCode, Operation};
+use crate::types::{BrokerId, TopicPartition};
+use crate::wire::messages::FetchRequest;
+
+/// Fetches begin at this size: what fits a core's cache costs least per record.
+const FETCH_BYTES: usize = 1024 * 1024;
+/// A partition may always have this much, or a broker could not give a whole batch of usual size.
+const PARTITION_FLOOR: usize = 64 * 1024;
+/// How long a broker is left alone that had nothing for a request without the partitions the application is working on.
+const REST: Duration = Duration::from_millis(10);
+
+/// What a broker's lane is doing.
+#[derive(Debug)]
+enum Phase {
+    Idle,
+    /// A fetch is being made or answered.
+    Busy,
+    /// There was no room for what it would fetch.
+    Starved,
+    /// It failed, and is asked again at this time.
+    Waiting(Instant),
+    /// It had nothing; it is asked again at this time, or as soon as something else is to be asked.
+    Resting(Instant),
+}
+
+/// One broker, as fetches see it.
+#[derive(Debug)]
+pub(super) struct Lane {
+    phase: Phase,
+    pub(super) session: Session,
+    /// Failures since the last answer.
+    pub(super) attempts: u32,
+    lease: Option<Lease>,
+    /// Bytes of one fetch; grows while a long way to the broker would leave the application waiting.
+    target: usize,
+    asked_at: Option<Instant>,
+    /// Whether the last request left partitions out for lack of room, and must not keep them waiting.
+    is_brief: bool,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        let (session, target) = (Session::default(), FETCH_BYTES);
+        Lane { phase: Phase::Idle, session, attempts: 0, lease: None, target, asked_at: None, is_brief: false }
+    }
+}
+
+impl Lane {
+    /// Ends the wait if it is over.
+    pub(super) fn expire(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Waiting(until) | Phase::Resting(until) if until <= now) {
+            self.phase = Phase::Idle;
+        }
+    }
+
+    /// When its wait ends, if it waits.
+    pub(super) fn waits_until(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Waiting(until) | Phase::Resting(until) => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Lets it be asked again at once.
+    pub(super) fn release(&mut self) -> Option<Lease> {
+        self.phase = Phase::Idle;
+        self.lease.take()
+    }
+
+    /// Leaves it alone for a moment if a brief request found nothing; until when.
+    pub(super) fn rest(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
+        let until = (self.is_brief && bytes == 0).then(|| now + REST)?;
+        self.phase = Phase::Resting(until);
+        Some(until)
+    }
+
+    /// Lets it be asked again at `until`.
+    pub(super) fn suspend(&mut self, until: Instant) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.phase = Phase::Waiting(until);
+        self.lease = None;
+    }
+
+    /// Fits the fetch size to the way: a full answer that took long should have been a larger one.
+    pub(super) fn measure(&mut self, now: Instant, bytes: usize) {
+        let Some(asked_at) = self.asked_at.take() else { return };
+        let is_full = self.lease.as_ref().is_some_and(|lease| bytes >= lease.bytes() / 4 * 3);
+        let took = now.saturating_duration_since(asked_at);
+        if is_full && took > Duration::from_millis(5) {
+            self.target = self.target.saturating_mul(2).min(64 * FETCH_BYTES);
+        } else if took < Duration::from_millis(2) {
+            self.target = (self.target / 2).max(FETCH_BYTES);
+        }
+    }
+}
+
+impl Fetcher {
+    /// A broker that is to be asked now; room for its answer is taken. Connect to it, then [`ask`](Self::ask).
+    pub(super) fn poll_lane(&mut self, now: Instant) -> Option<BrokerId> {
+        if !std::mem::take(&mut self.is_dirty) {
+            return None;
+        }
+        let brokers = self.survey(now);
+        let lanes = self.lanes.values().filter(|lane| matches!(lane.phase, Phase::Busy)).count() + brokers.len();
+        let share = (self.budget.limit() / 2 / lanes.max(1)).max(1);
+        for broker in brokers {
+            let most = usize::try_from(self.config.fetch_max_bytes).unwrap_or(FETCH_BYTES).max(1);
+            let target = self.lanes.entry(broker).or_default().target;
+            let lease = self.budget.reserve(target.min(share).min(most)).or_else(|| self.last_resort(share.min(most)));
+            let lane = self.lanes.entry(broker).or_default();
+            if lease.is_some() {
+                (lane.lease, lane.phase) = (lease, Phase::Busy);
+                self.is_dirty = true;
+                return Some(broker);
+            }
+            lane.phase = Phase::Starved;
+        }
+        None
+    }
+
+    /// Room was given back, or something else changed: looks at every partition again.
+    pub(super) fn handle_wake(&mut self) {
+        for lane in self.lanes.values_mut() {
+            if matches!(lane.phase, Phase::Starved | Phase::Resting(_)) {
+                lane.phase = Phase::Idle;
+            }
+        }
+        self.is_dirty = true;
+    }
+
+    /// Brokers that are idle and have something we may fetch.
+    fn survey(&mut self, now: Instant) -> Vec<BrokerId> {
+        let allowance = self.allowance();
+        let (mut brokers, mut lost) = (std::collections::BTreeSet::new(), Vec::new());
+        for (tp, partition) in &mut self.partitions {
+            if !partition.is_fetchable(now) {
+                continue;
+            }
+            match partition.source() {
+                None => lost.push(tp.clone()),
+                Some(_) if partition.queued_bytes > allowance / 2 => partition.is_left_out = true,
+                Some(broker) => {
+                    if self.lanes.get(&broker).is_none_or(|lane| matches!(lane.phase, Phase::Idle)) {
+                        brokers.insert(broker);
+                    }
+                }
+            }
+        }
+        lost.iter().for_each(|tp| self.handle_lost(tp, now));
+        brokers.into_iter().collect()
+    }
+
+    /// Bytes one partition may have waiting or on the way, so that one nobody polls cannot take the others' room.
+    fn allowance(&self) -> usize {
+        (self.budget.limit() / 2 / self.partitions.len().max(1)).max(PARTITION_FLOOR)
+    }
+
+    /// Room beyond the limit, if all that takes up the room are paused partitions: the others must go on.
+    fn last_resort(&self, bytes: usize) -> Option<Lease> {
+        let paused = self.partitions.values().filter(|p| p.is_paused);
+        let parked: usize = paused.map(|p| p.queued_bytes).sum();
+        (self.budget.used() <= parked).then(|| self.budget.force(bytes))
+    }
+
+    /// No leader is known: asks the metadata, and gives up on a partition that has not existed for long enough.
+    fn handle_lost(&mut self, tp: &TopicPartition, now: Instant) {
+        let code = missing(&self.metadata, tp);
+        match code {
+            Some(code) => self.handle_gone(tp, now, code),
+            None => {
+                self.stale.insert(tp.topic.clone());
+                self.back_off(tp, now);
+            }
+        }
+    }
+
+    /// Brokers say the partition does not exist. They also say so for a while after a restart, so it takes
+    /// `default.api.timeout.ms` of it to be believed.
+    pub(super) fn handle_gone(&mut self, tp: &TopicPartition, now: Instant, code: ErrorCode) {
+        let Some(partition) = self.partitions.get_mut(tp) else { return };
+        let since = *partition.gone_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= self.client.default_api_timeout {
+            let detail = "it has not existed for default.api.timeout.ms; was the topic deleted?";
+            return self.fail(tp, Error::broker(Operation::Fetch, code, tp.to_string()).with_detail(detail));
+        }
+        self.stale.insert(tp.topic.clone());
+        self.back_off(tp, now);
+    }
+
+    /// The request for a broker that [`poll_lane`](Self::poll_lane) gave and that is connected now, and its version.
+    ///
+    /// `None` if nothing is left to be asked; the lane is free again then.
+    pub(super) fn ask(&mut self, broker: BrokerId, version: i16, now: Instant) -> Option<(i16, FetchRequest)> {
+        let Wanted { entries, is_new, is_brief } = self.wanted(broker, now);
+        let lane = self.lanes.get_mut(&broker)?;
+        if entries.is_empty() {
+            lane.release();
+            self.is_dirty = true;
+            return None;
+        }
+        lane.asked_at = Some(now);
+        lane.is_brief = is_brief;
+        let max_bytes = lane.lease.as_ref().map_or(0, Lease::bytes);
+        // Nobody should wait for records to learn where the end is, nor for those of an idle partition.
+        let wait = if is_new || is_brief { Duration::ZERO } else { self.config.fetch_max_wait };
+        let by_id = version >= 13 && entries.iter().all(|(_, entry)| entry.topic_id.is_known());
+        let version = if by_id { version } else { version.min(12) };
+        let ask = lane.session.next(entries, by_id);
+        Some((version, request::fetch_request(version, ask, request::Limits { max_bytes, wait }, &self.config)))
+    }
+
+    /// What to ask of a broker, the least recently served first.
+    fn wanted(&mut self, broker: BrokerId, now: Instant) -> Wanted {
+        let allowance = self.allowance();
+        let most = usize::try_from(self.config.max_partition_fetch_bytes).unwrap_or(0);
+        let max_bytes = i32::try_from(most.min(allowance)).unwrap_or(i32::MAX);
+        let mut wanted = Wanted { entries: Vec::new(), is_new: false, is_brief: false };
+        let mut entries = Vec::new();
+        let of_broker = |p: &Partition| p.is_fetchable(now) && p.source() == Some(broker);
+        for (tp, partition) in self.partitions.iter_mut().filter(|(_, p)| of_broker(p)) {
+            if partition.queued_bytes > allowance / 2 {
+                partition.is_left_out = true;
+                wanted.is_brief = true;
+                continue;
+            }
+            wanted.is_new |= !partition.is_answered;
+            entries.push((partition.served, tp.clone(), partition.entry(max_bytes)));
+        }
+        entries.sort_by_key(|(served, ..)| *served);
+        wanted.entries = entries.into_iter().map(|(_, tp, entry)| (tp, entry)).collect();
+        wanted
+    }
+}
+
+/// What is to be asked of one broker.
+struct Wanted {
+    entries: Vec<(TopicPartition, Entry)>,
+    /// Whether one of them was never answered.
+    is_new: bool,
+    /// Whether others are left out that the application is working on.
+    is_brief: bool,
+}
+
+/// Why the metadata has no such partition, if it knows for sure.
+fn missing(metadata: &Metadata, tp: &TopicPartition) -> Option<ErrorCode> {
+    if metadata.partition(tp).is_some() {
+        return None;
+    }
+    let is_too_few = metadata.topics.contains_key(&tp.topic);
+    is_too_few.then_some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION).or(metadata.topic_errors.get(&tp.topic).copied())
+}
