@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod batch;
+mod cursor;
 pub mod frame;
 pub mod guard;
 pub mod produce;
