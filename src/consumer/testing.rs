@@ -105,8 +105,8 @@ pub(super) fn metadata(leaders: &[i32]) -> Metadata {
         partitions: leaders.iter().map(row).collect(),
     };
     let broker = |id: i32| BrokerMetadata { id: BrokerId(id), host: "h".into(), port: 1, rack: None };
-    let mut metadata = Metadata::default();
-    metadata.brokers = (1..=9).map(|id| (BrokerId(id), broker(id))).collect();
+    let brokers = (1..=9).map(|id| (BrokerId(id), broker(id))).collect();
+    let mut metadata = Metadata { brokers, ..Metadata::default() };
     metadata.topics.insert(name, std::sync::Arc::new(topic));
     metadata
 }
