@@ -104,16 +104,15 @@ impl<T> Mux<T> {
             return;
         }
         self.last_used = now;
+        let deadline = deadline + self.silence(now);
         self.earliest_deadline = Some(self.earliest_deadline.map_or(deadline, |e| e.min(deadline)));
         self.queue.push_back(Queued { frame, deadline, expects_response, waiter });
     }
 
     /// The broker wants silence for `throttle` (KIP-219). Time it spends muting us counts against no deadline.
     pub(super) fn mute(&mut self, now: Instant, throttle: Duration) {
-        let from = self.muted_until.map_or(now, |until| until.max(now));
-        let until = (now + throttle).max(from);
-        let extension = until - from;
-        self.muted_until = Some(until);
+        let extension = throttle.min(throttle::LONGEST).saturating_sub(self.silence(now));
+        self.muted_until = Some(now + self.silence(now) + extension);
         for deadline in self.deadlines_mut() {
             *deadline += extension;
         }
@@ -121,7 +120,7 @@ impl<T> Mux<T> {
 
     /// The next request to write, its correlation id in place; `None` while muted, closed or without requests.
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<RequestFrame> {
-        if self.muted_until.is_some_and(|until| until > now) {
+        if !self.silence(now).is_zero() {
             return None;
         }
         self.muted_until = None;
@@ -166,6 +165,9 @@ impl<T> Mux<T> {
                     self.mute(now, throttle);
                 }
                 self.outcomes.push_back((sent.waiter, Outcome::Answered(frame)));
+                if self.is_idle() {
+                    self.earliest_deadline = None;
+                }
             }
             Err(reason) => self.close(Cause::Protocol(reason)),
         }
@@ -257,9 +259,17 @@ impl<T> Mux<T> {
         self.queue.is_empty() && self.in_flight.is_empty() && self.unanswered.is_empty()
     }
 
+    /// How much longer nothing may be sent.
+    fn silence(&self, now: Instant) -> Duration {
+        self.muted_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+
     fn deadlines_mut(&mut self) -> impl Iterator<Item = &mut Instant> {
         let queued = self.queue.iter_mut().map(|q| &mut q.deadline);
         let sent = self.in_flight.iter_mut().chain(&mut self.unanswered).map(|s| &mut s.deadline);
         queued.chain(sent)
     }
 }
+
+#[cfg(test)]
+mod tests;
