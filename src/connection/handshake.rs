@@ -29,8 +29,10 @@ pub(super) enum Step {
 /// Why the handshake failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Refusal {
-    /// The peer does not speak Kafka, or not to us.
+    /// The peer could not be reached or hung up.
     Peer(String),
+    /// The peer speaks something else: no retry mends that.
+    Foreign(&'static str),
     /// The broker answered an error.
     Broker(ErrorCode),
     /// The peer's bytes broke the protocol.
@@ -102,7 +104,7 @@ impl Handshake {
     /// The peer closed the socket: once more at version 0, in case it hung up on a version it does not know.
     pub(super) fn handle_closed(&mut self, unread: &[u8]) -> Result<Step, Refusal> {
         if let Some(protocol) = other_protocol(unread) {
-            return Err(Refusal::Peer(protocol.into()));
+            return Err(Refusal::Foreign(protocol));
         }
         if self.version == 0 || !unread.is_empty() {
             return Err(Refusal::Peer(CLOSED.into()));
@@ -114,7 +116,7 @@ impl Handshake {
     /// The peer's bytes are no frame.
     pub(super) fn handle_bad_length(&self, length: i32, unread: &[u8]) -> Refusal {
         match other_protocol(unread) {
-            Some(protocol) => Refusal::Peer(protocol.into()),
+            Some(protocol) => Refusal::Foreign(protocol),
             None => Refusal::Protocol(format!("a frame length of {length}")),
         }
     }
@@ -127,5 +129,97 @@ fn other_protocol(bytes: &[u8]) -> Option<&'static str> {
         [0x15 | 0x16, 0x03, ..] => Some(SPEAKS_TLS),
         _ if bytes.starts_with(b"HTTP") => Some(SPEAKS_HTTP),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::frame::{correlation_id, encode_response};
+    use crate::wire::messages::api_versions_response::ApiVersion;
+
+    /// An answer without its length bytes: an error code and the versions of these APIs.
+    fn answer(version: i16, error_code: i16, apis: &[(ApiKey, i16, i16)]) -> Bytes {
+        let row = |(key, min, max): &(ApiKey, i16, i16)| {
+            ApiVersion::default().with_api_key(*key as i16).with_min_version(*min).with_max_version(*max)
+        };
+        let rows = apis.iter().map(row).collect();
+        let response = ApiVersionsResponse::default().with_error_code(error_code).with_api_keys(rows);
+        encode_response::<ApiVersionsRequest>(version, 0, &response).unwrap().freeze().slice(4..)
+    }
+
+    fn versions_asked(step: &Step) -> i16 {
+        match step {
+            Step::Send(frame) => frame.api_version,
+            other => panic!("{other:?} instead of a request"),
+        }
+    }
+
+    #[test]
+    fn the_newest_version_is_asked_and_its_answer_taken() {
+        let mut handshake = Handshake::new("me");
+        let frame = handshake.request().unwrap();
+        assert_eq!((frame.api_key, frame.api_version), (18, 4));
+        assert_eq!(correlation_id(&frame.head[8..]), Some(0));
+        assert!(frame.head.windows(6).any(|w| w == b"milena"), "KIP-511: the software's name");
+        let Step::Done(versions) = handshake.handle_frame(answer(4, 0, &[(ApiKey::Metadata, 0, 9)])).unwrap() else {
+            panic!("not done");
+        };
+        assert_eq!(versions.negotiate(ApiKey::Metadata), Ok(9));
+    }
+
+    #[test]
+    fn an_older_broker_tells_its_range_and_is_asked_within_it() {
+        let mut handshake = Handshake::new("me");
+        let step = handshake.handle_frame(answer(0, 35, &[(ApiKey::ApiVersions, 0, 3)])).unwrap();
+        assert_eq!(versions_asked(&step), 3);
+        assert!(matches!(handshake.handle_frame(answer(3, 0, &[])), Ok(Step::Done(_))));
+    }
+
+    #[test]
+    fn a_broker_that_tells_no_range_or_a_false_one_is_asked_at_version_0_and_not_forever() {
+        for apis in [&[][..], &[(ApiKey::ApiVersions, 0, 9)], &[(ApiKey::ApiVersions, -3, -1)]] {
+            let mut handshake = Handshake::new("me");
+            let step = handshake.handle_frame(answer(0, 35, apis)).unwrap();
+            assert_eq!(versions_asked(&step), 0);
+            let refused = handshake.handle_frame(answer(0, 35, apis)).unwrap_err();
+            assert_eq!(refused, Refusal::Broker(ErrorCode::UNSUPPORTED_VERSION));
+        }
+    }
+
+    #[test]
+    fn a_broker_that_hangs_up_is_asked_once_more_at_version_0() {
+        let mut handshake = Handshake::new("me");
+        assert!(matches!(handshake.handle_closed(&[]), Ok(Step::Redial)));
+        assert_eq!(handshake.request().unwrap().api_version, 0);
+        let Err(Refusal::Peer(words)) = handshake.handle_closed(&[]) else { panic!("not refused") };
+        assert!(words.contains("security.protocol=SSL"), "{words}");
+    }
+
+    #[test]
+    fn a_port_of_another_protocol_is_named() {
+        let alert = [0x15, 3, 3, 0, 2, 2, 40];
+        for (bytes, words) in [(&alert[..], "set security.protocol=SSL"), (b"HTTP/1.1 400 Bad", "not a Kafka broker's")]
+        {
+            let length = i32::from_be_bytes(*bytes.first_chunk().unwrap());
+            let Refusal::Foreign(why) = Handshake::new("me").handle_bad_length(length, bytes) else {
+                panic!("{bytes:?}")
+            };
+            assert!(why.contains(words), "{why}");
+            let cut_short = Handshake::new("me").handle_closed(&bytes[..2]);
+            assert!(cut_short.is_err(), "a stump of another protocol is no reason to ask again");
+        }
+        let refusal = Handshake::new("me").handle_bad_length(-1, &[0xff; 4]);
+        assert_eq!(refusal, Refusal::Protocol("a frame length of -1".into()));
+    }
+
+    #[test]
+    fn an_error_or_another_id_ends_the_handshake() {
+        let refused = Handshake::new("me").handle_frame(answer(4, 42, &[])).unwrap_err();
+        assert_eq!(refused, Refusal::Broker(ErrorCode::INVALID_REQUEST));
+        for frame in [&[0, 0, 0, 1, 0, 0][..], &[0, 0, 0], &[0, 0, 0, 0], &[0, 0, 0, 0, 0]] {
+            let refused = Handshake::new("me").handle_frame(Bytes::copy_from_slice(frame)).unwrap_err();
+            assert!(matches!(refused, Refusal::Protocol(_)), "{frame:?}: {refused:?}");
+        }
     }
 }

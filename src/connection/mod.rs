@@ -8,6 +8,10 @@ mod handshake;
 mod mux;
 mod open;
 mod pool;
+#[cfg(test)]
+pub(crate) mod scripted;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod transport;
 

@@ -118,6 +118,7 @@ async fn read_step(
 fn connect_error(peer: &Peer, refusal: Refusal) -> Error {
     let (kind, detail) = match refusal {
         Refusal::Peer(detail) => (ErrorKind::Network, detail),
+        Refusal::Foreign(protocol) => (ErrorKind::Unsupported, protocol.into()),
         Refusal::Broker(code) => (ErrorKind::Broker(code), "in answer to ApiVersions".into()),
         Refusal::Protocol(detail) => (ErrorKind::Protocol, format!("the peer sent {detail}")),
         Refusal::Invalid(detail) => (ErrorKind::Invalid, detail),

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::TryRng;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 /// A byte stream to a broker.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -58,16 +61,99 @@ fn system_clock_ms() -> i64 {
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Plain TCP over every address of the name, with Nagle's algorithm off.
+/// How long one address may keep the next one waiting (RFC 8305).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Plain TCP, with Nagle's algorithm off. Tries every address of the name, the next one after a failure or 250 ms, both
+/// families in turn: one dead address costs a quarter of a second.
 #[derive(Clone, Copy, Debug)]
 pub struct TcpDial;
 
 impl Dial for TcpDial {
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
         Box::pin(async move {
-            let stream = tokio::net::TcpStream::connect((host, port)).await?;
+            let found = tokio::net::lookup_host((host, port)).await;
+            let found = found.map_err(|e| named(&e, format!("the name {host} could not be looked up: {e}")))?;
+            let stream = connect_any(alternate(found)).await?;
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Box<dyn Stream>)
         })
+    }
+}
+
+/// The first of `addresses` that lets itself be connected to. Dropping it drops all attempts.
+async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut untried = addresses.into_iter();
+    let mut attempts = JoinSet::new();
+    let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
+    loop {
+        match untried.next() {
+            Some(address) => drop(attempts.spawn(async move { (address, TcpStream::connect(address).await) })),
+            None if attempts.is_empty() => return Err(all_failed(failures)),
+            None => {}
+        }
+        tokio::select! {
+            biased;
+            Some(attempt) = attempts.join_next() => match attempt.map_err(io::Error::other)? {
+                (_, Ok(stream)) => return Ok(stream),
+                (address, Err(e)) => failures.push((address, e)),
+            },
+            () = tokio::time::sleep(HEAD_START), if untried.len() > 0 => {}
+        }
+    }
+}
+
+/// Both families in turn, in the resolver's order, so that one family without a route delays the other only once.
+fn alternate(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let (preferred, other): (Vec<_>, Vec<_>) = {
+        let found: Vec<SocketAddr> = found.collect();
+        let is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
+        found.into_iter().partition(|address| address.is_ipv6() == is_v6)
+    };
+    let (mut preferred, mut other) = (preferred.into_iter(), other.into_iter());
+    let turns = preferred.len().max(other.len());
+    (0..turns).flat_map(|_| [preferred.next(), other.next()]).flatten().collect()
+}
+
+fn all_failed(failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
+    let causes: Vec<String> = failures.iter().map(|(address, e)| format!("{address}: {e}")).collect();
+    match failures.first() {
+        Some((_, first)) => named(first, format!("no connection to {}", causes.join(", "))),
+        None => io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
+    }
+}
+
+fn named(cause: &io::Error, words: String) -> io::Error {
+    io::Error::new(cause.kind(), words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns_in_the_resolvers_order() {
+        let addresses = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let found = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "10.0.0.1:1"]);
+        assert_eq!(alternate(found.into_iter()), addresses(&["[::1]:1", "10.0.0.1:1", "[::2]:1", "[::3]:1"]));
+        assert_eq!(alternate([].into_iter()), []);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_does_not_hide_one_that_listens() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let alive = listener.local_addr().unwrap();
+        let refused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let stream = connect_any(vec![refused, alive]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), alive);
+        let error = connect_any(vec![refused]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(error.to_string().contains(&refused.to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_exist_is_named() {
+        let error = TcpDial.dial("no-such-host.invalid", 9092).await.err().unwrap();
+        assert!(error.to_string().contains("no-such-host.invalid could not be looked up"), "{error}");
     }
 }
