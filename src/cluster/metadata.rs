@@ -225,3 +225,6 @@ fn partition_row(
         isr: ids(&told.isr_nodes),
     }
 }
+
+#[cfg(test)]
+mod tests;
