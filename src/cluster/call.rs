@@ -42,7 +42,7 @@ impl Cluster {
         J: FnMut(&Q::Response) -> Verdict + Send,
     {
         let mut backoff = self.shared.backoff();
-        let deadline = Instant::now() + call.timeout;
+        let deadline = deadline_in(call.timeout);
         let mut attempts = Attempts { deadline, count: 0, is_doubtful: false, is_controller_stale: false };
         loop {
             attempts.count += 1;
@@ -51,8 +51,7 @@ impl Cluster {
                 Ok(Attempt::Done(response)) => return Ok(response),
                 Ok(Attempt::Fail(error)) => return Err(error.with_maybe_applied(attempts.is_doubtful)),
                 Ok(Attempt::Again(error)) => error,
-                // Connections bound their own requests by the same deadline: only finding the broker took this long.
-                Err(_) => Error::new(Operation::Connect, ErrorKind::Timeout, "", "no broker could be reached"),
+                Err(_) => Error::new(call.operation, ErrorKind::Timeout, call.subject, "no broker answered"),
             };
             let wait = backoff.next_wait();
             if Instant::now() + wait >= deadline {
@@ -85,11 +84,15 @@ impl Cluster {
         &self,
         connection: &Connection,
         call: &Call<'_, Q>,
-        attempts: &Attempts,
+        attempts: &mut Attempts,
     ) -> Result<Q::Response> {
         let version = connection.version_up_to::<Q>(call.max_version)?;
         let left = attempts.deadline.saturating_duration_since(Instant::now());
-        connection.call_at(version, call.request, left.min(self.config().request_timeout)).await
+        // If the deadline of the whole call comes between, nobody tells what became of the request.
+        let doubt_before = std::mem::replace(&mut attempts.is_doubtful, true);
+        let sent = connection.call_at(version, call.request, left.min(self.config().request_timeout)).await;
+        attempts.is_doubtful = doubt_before;
+        sent
     }
 
     fn obey<Q, R>(&self, verdict: Verdict, call: &Call<'_, Q>, attempts: &mut Attempts) -> Attempt<R> {
@@ -198,7 +201,7 @@ impl Cluster {
     where
         F: Future<Output = Result<T>>,
     {
-        let deadline = Instant::now() + limit;
+        let deadline = deadline_in(limit);
         let mut backoff = self.shared.backoff();
         loop {
             let error = match tokio::time::timeout_at(deadline, attempt(deadline)).await {
@@ -218,6 +221,12 @@ impl Cluster {
             tokio::time::sleep(wait).await;
         }
     }
+}
+
+/// The instant `limit` from now; a limit that no clock can hold is a year.
+fn deadline_in(limit: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    Instant::now() + limit.min(YEAR)
 }
 
 fn out_of_time<Q>(call: &Call<'_, Q>, attempts: &Attempts, last: Error) -> Error {
