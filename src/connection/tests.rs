@@ -211,7 +211,7 @@ async fn a_body_that_breaks_its_schema_is_a_protocol_error_of_that_call_alone() 
     let request = ApiVersionsRequest::default();
     let script = async {
         let seen = peer.request().await;
-        peer.write(&frame(seen.correlation_id, &[0, 0, 0x7f, 0xff, 0xff, 0xff])).await;
+        peer.write(&frame(seen.correlation_id, &[0, 0, 0, 0, 0, 1])).await;
     };
     let (answer, ()) = tokio::join!(connection.call_at(0, &request, SECOND), script);
     assert_eq!(answer.unwrap_err().kind(), ErrorKind::Protocol);
