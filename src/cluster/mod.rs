@@ -9,6 +9,8 @@ mod queries;
 mod refresh;
 mod retry;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::collections::BTreeMap;

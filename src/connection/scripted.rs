@@ -1,6 +1,8 @@
 //! A network of in-memory streams for tests: every dial arrives at the test, which plays the broker byte by byte.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::sync::{Arc, Mutex};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -15,7 +17,11 @@ use crate::wire::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 /// Where the test accepts what the client dials.
 pub(crate) struct Network {
     dialled: mpsc::UnboundedReceiver<Peer>,
+    refused: Refused,
 }
+
+/// Addresses at which nobody listens.
+pub(crate) type Refused = Arc<Mutex<BTreeSet<String>>>;
 
 /// The broker's end of one stream.
 pub(crate) struct Peer {
@@ -34,14 +40,19 @@ pub(crate) struct Seen {
 
 struct TestDial {
     buffer: usize,
+    refused: Refused,
     accept: mpsc::UnboundedSender<Peer>,
 }
 
 impl Dial for TestDial {
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
         Box::pin(async move {
+            let address = format!("{host}:{port}");
+            if self.refused.lock().expect("not poisoned").contains(&address) {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
             let (ours, stream) = tokio::io::duplex(self.buffer);
-            let peer = Peer { stream, address: format!("{host}:{port}") };
+            let peer = Peer { stream, address };
             self.accept.send(peer).map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
             Ok(Box::new(ours) as Box<dyn Stream>)
         })
@@ -51,14 +62,25 @@ impl Dial for TestDial {
 /// A network whose streams hold `buffer` bytes each way, and the client's way into it. Dropping it refuses connections.
 pub(crate) fn network(buffer: usize) -> (Network, Environment) {
     let (accept, dialled) = mpsc::unbounded_channel();
-    let dial = std::sync::Arc::new(TestDial { buffer, accept });
-    (Network { dialled }, Environment { dial, seed: 1, ..Environment::default() })
+    let refused = Refused::default();
+    let dial = Arc::new(TestDial { buffer, refused: Arc::clone(&refused), accept });
+    (Network { dialled, refused }, Environment { dial, seed: 1, ..Environment::default() })
 }
 
 impl Network {
     /// The next stream the client opens.
     pub(crate) async fn accept(&mut self) -> Peer {
-        self.dialled.recv().await.expect("the client's environment lives")
+        self.next().await.expect("the client's environment lives")
+    }
+
+    /// The next stream, or `None` when the client and its environment are gone.
+    pub(crate) async fn next(&mut self) -> Option<Peer> {
+        self.dialled.recv().await
+    }
+
+    /// The addresses at which nobody listens, to add to and take from.
+    pub(crate) fn refused(&self) -> Refused {
+        Arc::clone(&self.refused)
     }
 
     /// The next stream, its handshake done: the broker speaks `apis`.
