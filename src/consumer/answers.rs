@@ -189,6 +189,7 @@ impl Fetcher {
             check_crcs: self.config.check_crcs,
             damage: partition.damage.clone(),
             lease,
+            is_detached: false,
         };
         partition.served = self.served;
         partition.fetch_offset = seen.next_offset;

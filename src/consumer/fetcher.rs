@@ -95,16 +95,19 @@ impl Fetcher {
         self.touch();
     }
 
-    /// Stops or goes on delivering a partition. What was fetched stays.
-    pub(super) fn set_paused(&mut self, tp: &TopicPartition, is_paused: bool) {
+    /// Stops delivering a partition. What was fetched of it stays.
+    pub(super) fn pause(&mut self, tp: &TopicPartition) {
+        self.partitions.get_mut(tp).into_iter().for_each(Partition::pause);
+    }
+
+    /// Goes on delivering a partition.
+    pub(super) fn resume(&mut self, tp: &TopicPartition) {
         let Some(partition) = self.partitions.get_mut(tp) else { return };
-        partition.is_paused = is_paused;
-        if !is_paused {
-            if !partition.queue.is_empty() && !std::mem::replace(&mut partition.is_ready, true) {
-                self.ready.push_back((tp.clone(), partition.assignment));
-            }
-            self.touch();
+        partition.is_paused = false;
+        if !partition.queue.is_empty() && !std::mem::replace(&mut partition.is_ready, true) {
+            self.ready.push_back((tp.clone(), partition.assignment));
         }
+        self.touch();
     }
 
     /// The next event, partitions taking turns.

@@ -105,13 +105,13 @@ impl Consumer {
     /// Stops delivering these partitions; what was fetched of them is kept.
     pub fn pause(&self, partitions: &[TopicPartition]) {
         let mut state = self.shared.lock();
-        partitions.iter().for_each(|tp| state.fetcher.set_paused(tp, true));
+        partitions.iter().for_each(|tp| state.fetcher.pause(tp));
     }
 
     /// Delivers them again.
     pub fn resume(&self, partitions: &[TopicPartition]) {
         let mut state = self.shared.lock();
-        partitions.iter().for_each(|tp| state.fetcher.set_paused(tp, false));
+        partitions.iter().for_each(|tp| state.fetcher.resume(tp));
     }
 
     /// The next records or event. Waits until there is one; safe to drop: nothing is lost.

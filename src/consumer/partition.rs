@@ -197,12 +197,25 @@ impl Partition {
     }
 
     /// Queues an item; true if the partition has to get in line.
-    pub(super) fn push(&mut self, item: Item) -> bool {
-        if let Item::Records(records) = &item {
+    pub(super) fn push(&mut self, mut item: Item) -> bool {
+        if let Item::Records(records) = &mut item {
+            if self.is_paused {
+                records.detach();
+            }
             self.queued_bytes = self.queued_bytes.saturating_add(records.wire_len());
         }
         self.queue.push_back(item);
         !self.is_paused && !std::mem::replace(&mut self.is_ready, true)
+    }
+
+    /// Stops delivering it; what waits may wait long, and must not hold on to more than itself.
+    pub(super) fn pause(&mut self) {
+        self.is_paused = true;
+        for item in &mut self.queue {
+            if let Item::Records(records) = item {
+                records.detach();
+            }
+        }
     }
 
     /// Takes the first item, moving the position with it.

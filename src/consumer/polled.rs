@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use bytes::BytesMut;
+
 use super::budget::Lease;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::Record;
@@ -53,9 +55,25 @@ pub struct PolledRecords {
     pub(super) check_crcs: bool,
     pub(super) damage: Damage,
     pub(super) lease: Lease,
+    /// Whether the bytes are its own.
+    pub(super) is_detached: bool,
 }
 
 impl PolledRecords {
+    /// Copies the records out of the frame they arrived in, which the other partitions' records would else keep alive
+    /// unaccounted for as long as nobody polls these.
+    pub(super) fn detach(&mut self) {
+        if std::mem::replace(&mut self.is_detached, true) {
+            return;
+        }
+        let mut bytes = BytesMut::with_capacity(self.lease.bytes());
+        self.batches.iter().for_each(|batch| bytes.extend_from_slice(&batch.bytes));
+        let mut bytes = bytes.freeze();
+        for batch in &mut self.batches {
+            batch.bytes = bytes.split_to(batch.bytes.len());
+        }
+    }
+
     /// The partition.
     pub fn partition(&self) -> &TopicPartition {
         &self.tp

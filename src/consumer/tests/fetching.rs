@@ -128,7 +128,7 @@ fn a_paused_partition_keeps_its_records_and_starves_nobody() {
     rig.asks(0);
     let big: Vec<_> = (0..400).map(|i| batch(i * 10, 10, PLAIN)).collect();
     rig.answer(1, B1, vec![data(0, 9000, concat(&big)), data(1, 1000, batch(0, 10, PLAIN))]);
-    rig.fetcher.set_paused(&tp(0), true);
+    rig.fetcher.pause(&tp(0));
     assert_eq!(rig.records().len(), 10, "of the other");
     for i in 1..20 {
         rig.fetcher.handle_wake();
@@ -138,7 +138,7 @@ fn a_paused_partition_keeps_its_records_and_starves_nobody() {
         rig.answer(i as u64, B1, vec![data(1, 1000, batch(i * 10, 10, PLAIN))]);
         assert_eq!(rig.records(), (i * 10..i * 10 + 10).collect::<Vec<_>>());
     }
-    rig.fetcher.set_paused(&tp(0), false);
+    rig.fetcher.resume(&tp(0));
     assert_eq!(rig.records(), (0..4000).collect::<Vec<_>>());
     rig.fetcher.handle_wake();
     assert!(named(&rig.asks(30)[&B1]).contains(&(0, 4000)));
