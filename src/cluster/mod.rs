@@ -36,8 +36,9 @@ pub use verdict::Verdict;
 pub enum Lane {
     /// Produce, and everything that is not listed below.
     Data,
-    /// Fetch: the broker holds these up to `fetch.max.wait.ms`.
-    Fetch,
+    /// Fetch of one consumer, by any number of its own: the broker holds a fetch up to `fetch.max.wait.ms` and answers
+    /// a connection's requests in order, so that consumers that shared one would wait for each other.
+    Fetch(u64),
     /// Metadata, coordinators, transactions, offsets, admin.
     Coordination,
 }
@@ -247,6 +248,11 @@ impl Cluster {
             self.refresh(&[]);
         }
         connection
+    }
+
+    /// Lets go of a lane's connections, when the consumer it was for has ended.
+    pub fn release(&self, lane: Lane) {
+        self.shared.release(lane);
     }
 
     /// Forgets a coordinator, so that the next call looks it up again.

@@ -70,6 +70,11 @@ impl Pool {
         slot.is_some_and(|slot| lock(&slot.open).as_ref().is_some_and(|open| !open.is_closed()))
     }
 
+    /// Drops the connections of a lane that nobody will ask for again.
+    pub(super) fn release(&self, lane: Lane) {
+        lock(&self.slots).retain(|(_, of), _| *of != lane);
+    }
+
     fn slot(&self, key: Key, config: &ClientConfig, seed: impl FnOnce() -> u64) -> Arc<Slot> {
         let mut slots = lock(&self.slots);
         let slot = slots.entry(key).or_insert_with(|| {

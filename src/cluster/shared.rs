@@ -91,6 +91,11 @@ impl Shared {
         self.pool.connection(&self.environment, &self.config, &broker, lane, || self.next_own_seed()).await
     }
 
+    /// Drops the connections of a lane.
+    pub(super) fn release(&self, lane: Lane) {
+        self.pool.release(lane);
+    }
+
     /// Adds a broker that an answer named and the metadata lacks.
     pub(super) fn learn_broker(&self, broker: BrokerMetadata) {
         self.metadata.send_if_modified(|metadata| {

@@ -103,11 +103,16 @@ impl Jobs {
 }
 
 /// Tells the poller that nothing will come any more, however the driver ends.
-struct Stop(Arc<Shared>);
+struct Stop {
+    shared: Arc<Shared>,
+    cluster: Cluster,
+    lane: Lane,
+}
 
 impl Drop for Stop {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        self.cluster.release(self.lane);
+        let mut state = self.shared.lock();
         state.is_stopped = true;
         let poller = state.poller.take();
         drop(state);
@@ -116,14 +121,14 @@ impl Drop for Stop {
 }
 
 /// Runs a consumer until its handle is dropped.
-pub(super) async fn run(shared: Arc<Shared>, cluster: Cluster) {
-    let _stop = Stop(shared.clone());
+pub(super) async fn run(shared: Arc<Shared>, cluster: Cluster, lane: Lane) {
+    let _stop = Stop { shared: shared.clone(), cluster: cluster.clone(), lane };
     let mut jobs = Jobs::default();
     let mut metadata = cluster.watch();
     let first = metadata.borrow_and_update().clone();
     shared.update(|fetcher| fetcher.handle_metadata(now(), first));
     while !shared.lock().is_closed {
-        let timeout = start_jobs(&shared, &cluster, &mut jobs);
+        let timeout = start_jobs(&shared, &cluster, lane, &mut jobs);
         tokio::select! {
             biased;
             () = shared.wake.notified() => shared.update(Fetcher::handle_wake),
@@ -141,7 +146,7 @@ pub(super) async fn run(shared: Arc<Shared>, cluster: Cluster) {
 }
 
 /// Starts whatever the fetcher wants under way now; when it has to be asked again.
-fn start_jobs(shared: &Arc<Shared>, cluster: &Cluster, jobs: &mut Jobs) -> Option<Instant> {
+fn start_jobs(shared: &Arc<Shared>, cluster: &Cluster, lane: Lane, jobs: &mut Jobs) -> Option<Instant> {
     let (hints, stale, timeout) = shared.update(|fetcher| {
         let now = now();
         fetcher.handle_timeout(now);
@@ -149,7 +154,7 @@ fn start_jobs(shared: &Arc<Shared>, cluster: &Cluster, jobs: &mut Jobs) -> Optio
             jobs.start(locate(cluster.clone(), fetcher.config.clone(), lookup));
         }
         while let Some(broker) = fetcher.poll_lane(now) {
-            jobs.start(fetch(shared.clone(), cluster.clone(), broker));
+            jobs.start(fetch(shared.clone(), cluster.clone(), lane, broker));
         }
         if let Some(names) = fetcher.poll_topics() {
             jobs.start(learn(cluster.clone(), names));
@@ -175,13 +180,13 @@ fn finish(shared: &Shared, done: Done) {
 }
 
 /// One fetch: connects, asks what is wanted by then, and waits for the answer.
-async fn fetch(shared: Arc<Shared>, cluster: Cluster, broker: BrokerId) -> Done {
-    let answer = exchange(&shared, &cluster, broker).await;
+async fn fetch(shared: Arc<Shared>, cluster: Cluster, lane: Lane, broker: BrokerId) -> Done {
+    let answer = exchange(&shared, &cluster, lane, broker).await;
     Done::Fetched(broker, answer.transpose())
 }
 
-async fn exchange(shared: &Shared, cluster: &Cluster, broker: BrokerId) -> Result<Option<FetchResponse>> {
-    let connection = cluster.connection(broker, Lane::Fetch).await?;
+async fn exchange(shared: &Shared, cluster: &Cluster, lane: Lane, broker: BrokerId) -> Result<Option<FetchResponse>> {
+    let connection = cluster.connection(broker, lane).await?;
     let newest = connection.version_of::<FetchRequest>()?;
     let Some((version, request)) = shared.lock().fetcher.ask(broker, newest, now()) else { return Ok(None) };
     let frame = RequestFrame::encode(connection.client_id(), version, &request)

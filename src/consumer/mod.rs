@@ -79,7 +79,8 @@ impl Consumer {
         let wake = Arc::new(Notify::new());
         let fetcher = Fetcher::new(config.clone(), cluster.config().clone(), cluster.next_seed(), wake.clone());
         let shared = Shared::new(fetcher, wake);
-        tokio::spawn(driver::run(shared.clone(), cluster.clone()));
+        let lane = cluster::Lane::Fetch(cluster.next_seed());
+        tokio::spawn(driver::run(shared.clone(), cluster.clone(), lane));
         Ok(Consumer { cluster, config, shared })
     }
 
