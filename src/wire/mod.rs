@@ -5,7 +5,11 @@ pub mod batch;
 mod cursor;
 pub mod frame;
 pub mod guard;
+#[cfg(test)]
+mod guard_tests;
 pub mod produce;
+mod schema;
+mod schema_table;
 
 /// Request and response structs of every API, as generated from Kafka's message definitions.
 pub use kafka_protocol::messages;
