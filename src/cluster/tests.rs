@@ -281,11 +281,15 @@ async fn lanes_have_sockets_of_their_own_and_keep_them() {
     let scene = scene(|_| None);
     let cluster = scene.connect().await;
     for _ in 0..2 {
-        for lane in [Lane::Data, Lane::Fetch, Lane::Coordination] {
+        for lane in [Lane::Data, Lane::Fetch(1), Lane::Fetch(2), Lane::Coordination] {
             cluster.connection(BrokerId(1), lane).await.unwrap();
         }
     }
-    assert_eq!(scene.count("kafka-1:9092", ApiKey::ApiVersions), 3);
+    assert_eq!(scene.count("kafka-1:9092", ApiKey::ApiVersions), 4);
+    cluster.release(Lane::Fetch(1));
+    cluster.connection(BrokerId(1), Lane::Fetch(2)).await.unwrap();
+    cluster.connection(BrokerId(1), Lane::Fetch(1)).await.unwrap();
+    assert_eq!(scene.count("kafka-1:9092", ApiKey::ApiVersions), 5, "only what was released is opened anew");
 }
 
 #[tokio::test(start_paused = true)]
