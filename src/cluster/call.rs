@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::metadata::Asked;
 use super::verdict::leaves_doubt;
 use super::{Call, Cluster, CoordinatorKind, Lane, Target, Verdict, coordinators};
-use crate::connection::Connection;
+use crate::connection::{Connection, deadline_in};
 use crate::error::{Error, ErrorCode, ErrorKind, Operation, Result};
 use crate::types::BrokerId;
 use crate::wire::Request;
@@ -221,12 +221,6 @@ impl Cluster {
             tokio::time::sleep(wait).await;
         }
     }
-}
-
-/// The instant `limit` from now; a limit that no clock can hold is a year.
-fn deadline_in(limit: Duration) -> Instant {
-    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-    Instant::now() + limit.min(YEAR)
 }
 
 fn out_of_time<Q>(call: &Call<'_, Q>, attempts: &Attempts, last: Error) -> Error {

@@ -1,5 +1,6 @@
 //! What is known of the cluster, merged from answers that may be partial, late or wrong: leader epochs never go back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{BrokerMetadata, LeaderHint, Metadata, PartitionMetadata, TopicMetadata};
@@ -92,9 +93,9 @@ impl Metadata {
 
     /// A topic that was asked for and not answered is unknown, not forgotten.
     fn mark_unanswered(&mut self, names: &[TopicName], response: &MetadataResponse) {
+        let answered: BTreeSet<&str> = response.topics.iter().filter_map(|t| Some(t.name.as_ref()?.as_str())).collect();
         for name in names {
-            let is_answered = response.topics.iter().any(|t| t.name.as_ref().is_some_and(|n| n.as_str() == &**name));
-            if !is_answered {
+            if !answered.contains(&**name) {
                 self.topics.remove(name);
                 self.topic_errors.insert(Arc::clone(name), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
             }

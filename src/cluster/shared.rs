@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -124,30 +125,27 @@ impl Shared {
     /// holds all topics if they were asked for.
     pub(super) async fn fetch(&self, asked: Asked<'_>, deadline: Instant) -> Result<Arc<Metadata>> {
         let mut failures = Vec::new();
-        for candidate in self.candidates() {
-            match tokio::time::timeout_at(deadline, self.fetch_from(&candidate, asked, deadline)).await {
+        let candidates = self.candidates();
+        for (tried, candidate) in candidates.iter().enumerate() {
+            let turn = turn(Instant::now(), deadline, candidates.len() - tried);
+            match tokio::time::timeout(turn, self.fetch_from(candidate, asked)).await {
                 Ok(Ok(metadata)) => return Ok(metadata),
-                Ok(Err(error)) => failures.push(error),
+                // Asking changes nothing, whatever became of the question.
+                Ok(Err(error)) => failures.push(error.with_maybe_applied(false)),
                 Err(_) => {
-                    failures.push(Error::new(
-                        Operation::Metadata,
-                        ErrorKind::Timeout,
-                        candidate.to_string(),
-                        "no answer",
-                    ));
-                    break;
+                    let detail = format!("no metadata within {turn:?}");
+                    failures.push(Error::new(Operation::Metadata, ErrorKind::Timeout, candidate.to_string(), detail));
                 }
             }
         }
         Err(nobody(failures))
     }
 
-    async fn fetch_from(&self, candidate: &Candidate, asked: Asked<'_>, deadline: Instant) -> Result<Arc<Metadata>> {
+    async fn fetch_from(&self, candidate: &Candidate, asked: Asked<'_>) -> Result<Arc<Metadata>> {
         let connection = self.reach(candidate).await?;
         let version = connection.version_of::<MetadataRequest>()?;
         let request = metadata::request(asked, version);
-        let timeout = self.config.request_timeout.min(deadline.saturating_duration_since(Instant::now()));
-        let response = connection.call_at(version, &request, timeout).await?;
+        let response = connection.call_at(version, &request, self.config.request_timeout).await?;
         let refused = |code| Error::broker(Operation::Metadata, code, connection.address());
         let view = self.metadata().merged(version, asked, &response).map_err(refused)?;
         // Merged again under the lock: another answer may have come between.
@@ -199,6 +197,15 @@ impl std::fmt::Display for Candidate {
     }
 }
 
+/// How long one of `candidates` may take: its share of what is left, but at least five seconds, so that brokers that
+/// accept and never answer do not use up the time in which a bootstrap address would (KIP-1102).
+fn turn(now: Instant, deadline: Instant, candidates: usize) -> Duration {
+    const AT_LEAST: Duration = Duration::from_secs(5);
+    let left = deadline.saturating_duration_since(now);
+    let share = left / u32::try_from(candidates).unwrap_or(u32::MAX).max(1);
+    share.max(AT_LEAST).min(left)
+}
+
 /// One error of all candidates: retriable if any of them is.
 fn nobody(failures: Vec<Error>) -> Error {
     let Some(worst) = failures.iter().find(|e| e.is_retriable()).or(failures.first()) else {
@@ -220,6 +227,13 @@ fn seed(base: u64, n: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_candidate_gets_its_share_of_the_time_but_five_seconds_if_there_are() {
+        let now = Instant::now();
+        let turn = |left, candidates| turn(now, now + Duration::from_secs(left), candidates).as_secs();
+        assert_eq!([turn(60, 4), turn(45, 3), turn(10, 4), turn(5, 3), turn(2, 2), turn(0, 1)], [15, 15, 5, 5, 2, 0]);
+    }
 
     #[test]
     fn seeds_differ_from_draw_to_draw_and_repeat_from_run_to_run() {

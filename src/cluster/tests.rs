@@ -1,163 +1,15 @@
 //! A cluster of scripted brokers over in-memory streams and virtual time: who is asked what, when, and what comes of it.
 
+mod scene;
+
 use std::sync::Mutex;
 
-use bytes::BytesMut;
-
 use super::*;
-use crate::connection::scripted::{Network, Peer, Refused, Seen, network, speaks};
 use crate::error::ErrorKind;
-use crate::wire::frame::{decode_request, decode_request_header, encode_response};
-use crate::wire::messages::find_coordinator_response::Coordinator;
-use crate::wire::messages::metadata_response::{
-    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
-};
-use crate::wire::messages::{
-    self, ApiKey, ApiVersionsRequest, FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest,
-    InitProducerIdResponse, MetadataRequest, MetadataResponse,
-};
-use crate::wire::{Request, StrBytes};
+use crate::wire::messages::{ApiKey, InitProducerIdRequest, InitProducerIdResponse, MetadataRequest};
+use scene::{Line, Question, Reply, brokers, coordinator, initialised, reply, scene, topic, topics_asked};
 
 const SECOND: Duration = Duration::from_secs(1);
-const SPOKEN: [(ApiKey, i16, i16); 4] = [
-    (ApiKey::ApiVersions, 0, 4),
-    (ApiKey::Metadata, 0, 12),
-    (ApiKey::FindCoordinator, 0, 4),
-    (ApiKey::InitProducerId, 0, 4),
-];
-
-/// What a broker does with a request.
-enum Reply {
-    /// Answers with this frame.
-    Frame(BytesMut),
-    /// Closes the connection.
-    Close,
-    /// Says nothing.
-    Silence,
-}
-
-/// One line of the trace: when, at which address, which API, how often before.
-type Line = (Duration, String, ApiKey);
-
-/// Brokers `kafka-1:9092` and `kafka-2:9092`, also reachable as `boot:9092`, and a trace of all they were asked.
-struct Scene {
-    environment: Environment,
-    refused: Refused,
-    trace: Arc<Mutex<Vec<Line>>>,
-}
-
-/// What a script decides on: the address, the API and how many requests of the API came before.
-struct Question<'a> {
-    address: &'a str,
-    api: ApiKey,
-    nth: usize,
-    seen: &'a Seen,
-}
-
-/// A scene whose brokers follow `script`, and where that says nothing answer as good brokers without topics do.
-fn scene(script: impl Fn(&Question<'_>) -> Option<Reply> + Send + Sync + 'static) -> Scene {
-    let (network, environment) = network(1 << 16);
-    let (refused, trace) = (network.refused(), Arc::new(Mutex::new(Vec::new())));
-    tokio::spawn(accept(network, Arc::new(script), Arc::clone(&trace)));
-    Scene { environment, refused, trace }
-}
-
-type Script = Arc<dyn Fn(&Question<'_>) -> Option<Reply> + Send + Sync>;
-
-async fn accept(mut network: Network, script: Script, trace: Arc<Mutex<Vec<Line>>>) {
-    let began = Instant::now();
-    while let Some(peer) = network.next().await {
-        tokio::spawn(serve(peer, Arc::clone(&script), Arc::clone(&trace), began));
-    }
-}
-
-async fn serve(mut peer: Peer, script: Script, trace: Arc<Mutex<Vec<Line>>>, began: Instant) {
-    while let Some(seen) = peer.next_request().await {
-        let api = ApiKey::try_from(seen.api_key).unwrap();
-        let nth = trace.lock().unwrap().iter().filter(|line| line.2 == api).count();
-        trace.lock().unwrap().push((began.elapsed(), peer.address.clone(), api));
-        let question = Question { address: &peer.address, api, nth, seen: &seen };
-        match script(&question).unwrap_or_else(|| usual(&question)) {
-            Reply::Frame(frame) => peer.write(&frame).await,
-            Reply::Close => return,
-            Reply::Silence => {}
-        }
-    }
-}
-
-fn usual(question: &Question<'_>) -> Reply {
-    match question.api {
-        ApiKey::ApiVersions => reply::<ApiVersionsRequest>(question, &speaks(&SPOKEN)),
-        ApiKey::Metadata => reply::<MetadataRequest>(question, &brokers(&[1, 2])),
-        ApiKey::FindCoordinator => coordinator(question, 2, 0),
-        ApiKey::InitProducerId => initialised(question, 0),
-        other => panic!("{other:?} was not expected"),
-    }
-}
-
-fn reply<Q: Request>(question: &Question<'_>, response: &Q::Response) -> Reply {
-    Reply::Frame(encode_response::<Q>(question.seen.version, question.seen.correlation_id, response).unwrap())
-}
-
-fn brokers(ids: &[i32]) -> MetadataResponse {
-    let row = |id: &i32| {
-        let host = StrBytes::from_string(format!("kafka-{id}"));
-        MetadataResponseBroker::default().with_node_id(messages::BrokerId(*id)).with_host(host).with_port(9092)
-    };
-    MetadataResponse::default().with_brokers(ids.iter().map(row).collect()).with_controller_id(messages::BrokerId(1))
-}
-
-fn topic(name: &str, error_code: i16) -> MetadataResponseTopic {
-    let partition = MetadataResponsePartition::default().with_leader_id(messages::BrokerId(1)).with_leader_epoch(3);
-    let name = messages::TopicName(StrBytes::from_string(name.into()));
-    let row = MetadataResponseTopic::default().with_name(Some(name)).with_error_code(error_code);
-    row.with_partitions(if error_code == 0 { vec![partition] } else { Vec::new() })
-}
-
-fn coordinator(question: &Question<'_>, broker: i32, error_code: i16) -> Reply {
-    let row = Coordinator::default().with_key(StrBytes::from_static_str("txn")).with_error_code(error_code);
-    let host = StrBytes::from_string(format!("kafka-{broker}"));
-    let row = row.with_node_id(messages::BrokerId(broker)).with_host(host).with_port(9092);
-    reply::<FindCoordinatorRequest>(question, &FindCoordinatorResponse::default().with_coordinators(vec![row]))
-}
-
-fn initialised(question: &Question<'_>, error_code: i16) -> Reply {
-    let response = InitProducerIdResponse::default().with_error_code(error_code);
-    reply::<InitProducerIdRequest>(question, &response.with_producer_id(messages::ProducerId(7)))
-}
-
-/// The topics a Metadata request names; `None` for all.
-fn topics_asked(question: &Question<'_>) -> Option<Vec<String>> {
-    let (header, body) = decode_request_header(question.seen.frame.clone()).unwrap();
-    let request = decode_request::<MetadataRequest>(header.api_version, body).unwrap();
-    let name = |t: messages::metadata_request::MetadataRequestTopic| t.name.unwrap().to_string();
-    request.topics.map(|topics| topics.into_iter().map(name).collect())
-}
-
-impl Scene {
-    async fn connect_to(&self, bootstrap: &[&str]) -> Result<Cluster> {
-        let bootstrap_servers = bootstrap.iter().map(|s| s.to_string()).collect();
-        let config = ClientConfig { bootstrap_servers, ..ClientConfig::default() };
-        Cluster::connect(config, self.environment.clone()).await
-    }
-
-    async fn connect(&self) -> Cluster {
-        self.connect_to(&["boot:9092"]).await.unwrap()
-    }
-
-    fn refuse(&self, address: &str) {
-        self.refused.lock().unwrap().insert(address.into());
-    }
-
-    /// How often this API was asked at this address.
-    fn count(&self, address: &str, api: ApiKey) -> usize {
-        self.trace.lock().unwrap().iter().filter(|line| line.1 == address && line.2 == api).count()
-    }
-
-    fn count_all(&self, api: ApiKey) -> usize {
-        self.trace.lock().unwrap().iter().filter(|line| line.2 == api).count()
-    }
-}
 
 /// Asks the coordinator of `txn` for a producer id.
 async fn init(cluster: &Cluster, is_idempotent: bool, timeout: Duration) -> Result<InitProducerIdResponse> {
@@ -404,6 +256,19 @@ async fn brokers_that_are_all_gone_are_found_again_through_the_bootstrap_address
     let metadata = cluster.topics(&["t".into()], 10 * SECOND).await.unwrap();
     assert_eq!(metadata.brokers.keys().copied().collect::<Vec<_>>(), [BrokerId(8)]);
     cluster.connection(BrokerId(8), Lane::Data).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn brokers_that_accept_and_never_answer_do_not_keep_us_from_the_bootstrap_addresses() {
+    let scene = scene(|q| match (q.api, q.address) {
+        (ApiKey::Metadata, "boot:9092") => None,
+        (ApiKey::Metadata, _) => Some(Reply::Silence),
+        _ => None,
+    });
+    let cluster = scene.connect().await;
+    let began = Instant::now();
+    cluster.all_topics(60 * SECOND).await.unwrap();
+    assert_eq!(began.elapsed(), 40 * SECOND, "a third of 60 s for each broker, then the bootstrap address");
 }
 
 #[tokio::test(start_paused = true)]

@@ -134,7 +134,7 @@ impl Connection {
         let peer = &self.0.peer;
         let frame = RequestFrame::encode(self.client_id(), version, request)
             .map_err(|e| peer.error(Q::KEY, ErrorKind::Invalid, format!("{} v{version}: {}", e.api, e.reason)))?;
-        let frame = self.submit(frame, Instant::now() + timeout, true).await?;
+        let frame = self.submit(frame, deadline_in(timeout), true).await?;
         decode_response::<Q>(version, frame)
             .map_err(|e| peer.error(Q::KEY, ErrorKind::Protocol, e.to_string()).with_maybe_applied(true))
     }
@@ -160,6 +160,12 @@ impl Connection {
             peer.error(Q::KEY, ErrorKind::Unsupported, detail)
         })
     }
+}
+
+/// The instant `limit` from now; a limit that no clock can hold is a year.
+pub(crate) fn deadline_in(limit: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    Instant::now() + limit.min(YEAR)
 }
 
 impl fmt::Debug for Connection {
