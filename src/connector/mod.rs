@@ -154,6 +154,9 @@ pub trait Reader: Send + 'static {
 
     /// The checkpoint is complete: what was read before it will not be read again (commit group offsets now).
     fn finalized(&mut self, epoch: Epoch);
+
+    /// Ready when what `finalized` began in the background is done.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 /// What a sealed epoch leaves behind.
@@ -200,6 +203,8 @@ pub enum Outcome {
     AlreadyCommitted,
     /// Not yet known: try again.
     Retry(Error),
+    /// Not committed and not lost: a person must change something, then a restart commits it.
+    Refused(Error),
     /// Its records are gone; the error names them.
     Lost(Error),
 }

@@ -19,10 +19,11 @@ pub struct OutRecord<'a> {
 
 /// A batch of records a sink can write.
 pub trait Records: Send + 'static {
-    /// Calls `each` with the records from number `from` on, until it says to stop (`Ok(false)`).
+    /// Calls `each` with the records from `from` on, until it says to stop (`Ok(false)`).
     ///
-    /// Gives the number to go on from, or `None` at the end. Fails where a record is damaged or `each` fails.
-    fn visit(&self, from: usize, each: &mut dyn FnMut(OutRecord<'_>) -> Result<bool>) -> Result<Option<usize>>;
+    /// `from` is 0 or what an earlier visit gave: the place of the record that was stopped at. Gives `None` at the end.
+    /// Fails where a record is damaged or `each` fails.
+    fn visit(&self, from: i64, each: &mut dyn FnMut(OutRecord<'_>) -> Result<bool>) -> Result<Option<i64>>;
 
     /// Bytes it holds in memory.
     fn wire_len(&self) -> usize;
@@ -91,9 +92,10 @@ impl Shaped {
 }
 
 impl Records for Shaped {
-    fn visit(&self, from: usize, each: &mut dyn FnMut(OutRecord<'_>) -> Result<bool>) -> Result<Option<usize>> {
+    fn visit(&self, from: i64, each: &mut dyn FnMut(OutRecord<'_>) -> Result<bool>) -> Result<Option<i64>> {
         let mut headers = Vec::new();
-        for (number, row) in self.rows.iter().enumerate().skip(from) {
+        let start = usize::try_from(from).unwrap_or_default();
+        for (number, row) in (0..).zip(&self.rows).skip(start) {
             headers.clear();
             let rows = &self.headers[row.headers.clone()];
             headers.extend(

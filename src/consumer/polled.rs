@@ -107,7 +107,14 @@ impl PolledRecords {
     /// The records, decoded lazily (about 10 ns each). A damaged batch ends the walk with its error, which names
     /// topic, partition and offset; the partition then stops there until it is assigned or sought anew.
     pub fn iter(&self) -> PolledIter<'_> {
-        PolledIter { polled: self, batches: self.batches.iter(), records: None, next_offset: self.position }
+        self.iter_from(self.position)
+    }
+
+    /// As [`iter`](PolledRecords::iter), from the first record at or after `offset`: batches before it are not opened.
+    pub fn iter_from(&self, offset: i64) -> PolledIter<'_> {
+        let first = self.batches.partition_point(|batch| batch.header.last_offset() < offset);
+        let batches = self.batches.get(first..).unwrap_or_default().iter();
+        PolledIter { polled: self, batches, records: None, next_offset: offset.max(self.position) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::connector::{Committer, Outcome};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// What happens when a transaction that a checkpoint counts on is gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -22,13 +22,13 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 /// Commits all, in parallel; gives how many were committed.
 ///
 /// Unknown outcomes are tried again without end: giving up would be a guess about somebody's records. Fails on a lost
-/// one, after the others have been committed.
+/// or refused one, after the others have been committed.
 pub(super) async fn commit_all<C: Committer>(
     committer: &C,
     mut pending: Vec<C::Committable>,
     on_lost: OnLost,
 ) -> Result<usize> {
-    let (mut committed, mut lost, mut wait) = (0, None, FIRST_WAIT);
+    let (mut committed, mut lost, mut refused, mut wait) = (0, None, None, FIRST_WAIT);
     while !pending.is_empty() {
         let outcomes = committer.commit(&pending).await;
         let mut again = Vec::new();
@@ -39,6 +39,7 @@ pub(super) async fn commit_all<C: Committer>(
                     tracing::warn!(%error, wait_ms = wait.as_millis() as u64, "commit not answered, trying again");
                     again.push(committable);
                 }
+                Outcome::Refused(error) => refused = refused.or(Some(error)),
                 Outcome::Lost(error) => {
                     tracing::error!(%error, "transaction lost");
                     lost = lost.or(Some(error));
@@ -51,17 +52,15 @@ pub(super) async fn commit_all<C: Committer>(
             wait = (wait * 2).min(LAST_WAIT);
         }
     }
-    match (lost, on_lost) {
-        (Some(error), OnLost::Fail) => Err(Error::clone(&error)),
-        _ => Ok(committed),
-    }
+    let lost = lost.filter(|_| on_lost == OnLost::Fail);
+    lost.or(refused).map_or(Ok(committed), Err)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::connection::BoxFuture;
-    use crate::error::{ErrorKind, Operation};
+    use crate::error::{Error, ErrorKind, Operation};
     use std::sync::Mutex;
 
     /// Answers each committable's tries from its own script.

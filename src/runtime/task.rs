@@ -72,6 +72,7 @@ where
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<ToTask<R::Split>>) {
         let result = self.work(&mut commands).await;
         let closed = poll_fn(|cx| self.writer.poll_close(cx)).await;
+        poll_fn(|cx| self.reader.poll_close(cx)).await;
         self.report(FromTask::Closed(result.and(closed)));
     }
 

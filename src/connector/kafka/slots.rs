@@ -1,0 +1,177 @@
+//! The slots of an exactly-once writer: one is open, the other parked with a prepared transaction or resting.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::lane::Topics;
+use super::leases::WriterLeases;
+use crate::connection::BoxFuture;
+use crate::connector::Epoch;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::producer::{OwnedTransaction, PreparedProducer, PreparedTransaction, TransactionalProducer};
+
+/// One transactional id and what it is in the middle of.
+enum Slot {
+    /// No transaction of it is open or pending.
+    Resting(TransactionalProducer),
+    /// A transaction begins, or one more topic of it is looked up.
+    Opening(BoxFuture<'static, Result<Open>>),
+    Open(Open),
+    /// Flushing towards a prepared transaction.
+    Preparing(BoxFuture<'static, Result<(PreparedProducer, Option<PreparedTransaction>)>>),
+    /// Prepared for this epoch, whose commit is not recorded yet: the id must not be used (X5).
+    Parked(PreparedProducer, Epoch),
+    /// In the middle of a move, or failed there.
+    Gone,
+}
+
+pub(super) struct Open {
+    transaction: OwnedTransaction,
+    pub(super) topics: Topics,
+}
+
+/// The slots of one writer.
+pub(super) struct Slots {
+    leases: WriterLeases,
+    slots: Vec<Slot>,
+    current: usize,
+    /// The slot that is being prepared.
+    preparing: Option<usize>,
+    /// Woken when a parked slot is free again.
+    waker: Option<std::task::Waker>,
+}
+
+impl Slots {
+    /// Slots of producers that have fenced their ids, in the order of the leases.
+    pub(super) fn new(leases: WriterLeases, producers: Vec<TransactionalProducer>) -> Self {
+        let slots = producers.into_iter().map(Slot::Resting).collect();
+        Slots { leases, slots, current: 0, preparing: None, waker: None }
+    }
+
+    /// What the manifest keeps: retired ids have been fenced by now.
+    pub(super) fn leases(&self) -> WriterLeases {
+        WriterLeases { slots: self.leases.slots.clone(), retired: Vec::new() }
+    }
+
+    /// The open transaction of the current slot, begun if need be. Pending while the slot's last commit is not recorded.
+    pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<&mut Open>> {
+        let slot = self.slots.get_mut(self.current).ok_or_else(gone)?;
+        loop {
+            match std::mem::replace(slot, Slot::Gone) {
+                Slot::Resting(producer) => {
+                    let begin = async move {
+                        Ok(Open { transaction: producer.into_transaction().await?, topics: Topics::new() })
+                    };
+                    *slot = Slot::Opening(Box::pin(begin));
+                }
+                Slot::Opening(mut opening) => match opening.as_mut().poll(cx) {
+                    Poll::Ready(open) => *slot = Slot::Open(open?),
+                    Poll::Pending => {
+                        *slot = Slot::Opening(opening);
+                        return Poll::Pending;
+                    }
+                },
+                Slot::Open(open) => {
+                    *slot = Slot::Open(open);
+                    break;
+                }
+                busy @ (Slot::Preparing(_) | Slot::Parked(..)) => {
+                    *slot = busy;
+                    self.waker = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                Slot::Gone => return Poll::Ready(Err(gone())),
+            }
+        }
+        match slot {
+            Slot::Open(open) => Poll::Ready(Ok(open)),
+            _ => Poll::Ready(Err(gone())),
+        }
+    }
+
+    /// Looks a topic up for the open transaction; `poll_open` is ready once it has it.
+    pub(super) fn add_topic(&mut self, name: Arc<str>) {
+        let Some(slot) = self.slots.get_mut(self.current) else { return };
+        if let Slot::Open(mut open) = std::mem::replace(slot, Slot::Gone) {
+            *slot = Slot::Opening(Box::pin(async move {
+                let topic = open.transaction.topic(&name).await?;
+                open.topics.insert(name, topic);
+                Ok(open)
+            }));
+        }
+    }
+
+    /// Begins to prepare the current slot and moves on to the next; one that was never opened has nothing to prepare.
+    pub(super) fn begin_prepare(&mut self) {
+        let Some(slot) = self.slots.get_mut(self.current) else { return };
+        match std::mem::replace(slot, Slot::Gone) {
+            Slot::Open(open) => {
+                *slot = Slot::Preparing(Box::pin(async move { open.transaction.prepare().await }));
+                self.preparing = Some(self.current);
+                self.current = (self.current + 1) % self.slots.len();
+            }
+            Slot::Opening(opening) => {
+                *slot = Slot::Preparing(Box::pin(async move { opening.await?.transaction.prepare().await }));
+                self.preparing = Some(self.current);
+                self.current = (self.current + 1) % self.slots.len();
+            }
+            other => *slot = other,
+        }
+    }
+
+    /// Ready with the prepared transaction, if the epoch has one. Costs no request for an empty epoch.
+    pub(super) fn poll_prepared(
+        &mut self,
+        cx: &mut Context<'_>,
+        epoch: Epoch,
+    ) -> Poll<Result<Option<PreparedTransaction>>> {
+        let Some(slot) = self.preparing.and_then(|index| self.slots.get_mut(index)) else {
+            return Poll::Ready(Ok(None));
+        };
+        let Slot::Preparing(preparing) = slot else { return Poll::Ready(Err(gone())) };
+        let (producer, prepared) = std::task::ready!(preparing.as_mut().poll(cx))?;
+        *slot = match prepared {
+            Some(_) => Slot::Parked(producer, epoch),
+            None => Slot::Resting(producer.ended()),
+        };
+        self.preparing = None;
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+        Poll::Ready(Ok(prepared))
+    }
+
+    /// The epoch's commit is recorded: its slot may be used again.
+    pub(super) fn finalized(&mut self, epoch: Epoch) {
+        for slot in &mut self.slots {
+            match std::mem::replace(slot, Slot::Gone) {
+                Slot::Parked(producer, parked) if parked <= epoch => *slot = Slot::Resting(producer.ended()),
+                other => *slot = other,
+            }
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Takes what must be aborted; parked transactions belong to whoever holds their committables.
+    pub(super) fn abort(&mut self) -> BoxFuture<'static, Result<()>> {
+        let open: Vec<Slot> =
+            self.slots.drain(..).filter(|slot| matches!(slot, Slot::Open(_) | Slot::Opening(_))).collect();
+        Box::pin(async move {
+            for slot in open {
+                let transaction = match slot {
+                    Slot::Open(open) => open.transaction,
+                    Slot::Opening(opening) => opening.await?.transaction,
+                    _ => continue,
+                };
+                transaction.abort().await.1?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn gone() -> Error {
+    Error::new(Operation::Produce, ErrorKind::Closed, "", "the writer failed before or is closed")
+}
