@@ -157,35 +157,65 @@ impl<'a> Iterator for HeaderIter<'a> {
 
     fn next(&mut self) -> Option<Header<'a>> {
         self.left = self.left.checked_sub(1)?;
-        let key = take(&mut self.rest)??;
-        let value = take(&mut self.rest)?;
+        let key = nullable(&mut self.rest)??;
+        let value = nullable(&mut self.rest)?;
         Some(Header { key, value })
     }
 }
 
-/// A length-prefixed slice off the front: the outer `None` ends the walk, the inner one is null.
-fn take<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
-    let length = varint(rest)?;
-    if length == -1 {
-        return Some(None);
+/// A length-prefixed slice off the front: the outer `None` is a length that does not fit, the inner one is null.
+///
+/// Any negative length is null, as Java reads it.
+#[inline]
+pub(crate) fn nullable<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    match usize::try_from(varint(rest)?) {
+        Err(_) => Some(None),
+        Ok(length) => {
+            let (slice, tail) = rest.split_at_checked(length)?;
+            *rest = tail;
+            Some(Some(slice))
+        }
     }
-    let (slice, tail) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-    *rest = tail;
-    Some(Some(slice))
 }
 
 /// A zigzag varint of at most five bytes off the front.
+#[inline]
 pub(crate) fn varint(rest: &mut &[u8]) -> Option<i32> {
-    let mut raw: u32 = 0;
-    for (i, &byte) in rest.iter().enumerate().take(5) {
-        let low = u32::from(byte & 0x7f);
-        if i == 4 && low > 0x0f {
+    let raw = match rest.split_first() {
+        Some((&byte, tail)) if byte < 0x80 => {
+            *rest = tail;
+            u32::from(byte)
+        }
+        _ => u32::try_from(long_varint(rest, 5)?).ok()?,
+    };
+    Some((raw >> 1) as i32 ^ -((raw & 1) as i32))
+}
+
+/// A zigzag varint of at most ten bytes off the front.
+#[inline]
+pub(crate) fn varlong(rest: &mut &[u8]) -> Option<i64> {
+    let raw = match rest.split_first() {
+        Some((&byte, tail)) if byte < 0x80 => {
+            *rest = tail;
+            u64::from(byte)
+        }
+        _ => long_varint(rest, 10)?,
+    };
+    Some((raw >> 1) as i64 ^ -((raw & 1) as i64))
+}
+
+/// A varint of at most `max` bytes; `None` where it is cut off, longer, or has bits above the 64th.
+#[inline]
+fn long_varint(rest: &mut &[u8], max: usize) -> Option<u64> {
+    let mut raw: u64 = 0;
+    for (i, &byte) in rest.iter().take(max).enumerate() {
+        if i == 9 && byte > 1 {
             return None;
         }
-        raw |= low << (7 * i);
+        raw |= u64::from(byte & 0x7f) << (7 * i);
         if byte < 0x80 {
             *rest = rest.get(i + 1..)?;
-            return Some((raw >> 1) as i32 ^ -((raw & 1) as i32));
+            return Some(raw);
         }
     }
     None
