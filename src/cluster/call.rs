@@ -44,6 +44,7 @@ impl Cluster {
         let mut backoff = self.shared.backoff();
         let deadline = deadline_in(call.timeout);
         let mut attempts = Attempts { deadline, count: 0, is_doubtful: false, is_controller_stale: false };
+        let mut last = None;
         loop {
             attempts.count += 1;
             let tried = tokio::time::timeout_at(deadline, self.attempt(&call, &mut attempts, &mut judge)).await;
@@ -51,12 +52,14 @@ impl Cluster {
                 Ok(Attempt::Done(response)) => return Ok(response),
                 Ok(Attempt::Fail(error)) => return Err(error.with_maybe_applied(attempts.is_doubtful)),
                 Ok(Attempt::Again(error)) => error,
-                Err(_) => Error::new(call.operation, ErrorKind::Timeout, call.subject, "no broker answered"),
+                // What an earlier attempt ended with tells more than that this one was cut short.
+                Err(_) => last.take().unwrap_or_else(|| no_answer(call.operation)),
             };
             let wait = backoff.next_wait();
             if Instant::now() + wait >= deadline {
                 return Err(out_of_time(&call, &attempts, error));
             }
+            last = Some(error);
             tokio::time::sleep(wait).await;
         }
     }
@@ -203,12 +206,13 @@ impl Cluster {
     {
         let deadline = deadline_in(limit);
         let mut backoff = self.shared.backoff();
+        let mut last = None;
         loop {
             let error = match tokio::time::timeout_at(deadline, attempt(deadline)).await {
                 Ok(Ok(done)) => return Ok(done),
                 Ok(Err(error)) if !error.is_retriable() => return Err(error),
                 Ok(Err(error)) => error,
-                Err(_) => Error::new(Operation::Connect, ErrorKind::Timeout, "", "no broker could be reached"),
+                Err(_) => last.take().unwrap_or_else(|| no_answer(Operation::Metadata)),
             };
             let wait = backoff.next_wait();
             if Instant::now() + wait >= deadline {
@@ -218,9 +222,14 @@ impl Cluster {
                 let detail = format!("not done within {limit:?}");
                 return Err(Error::new(Operation::Metadata, ErrorKind::Timeout, what, detail).with_source(error));
             }
+            last = Some(error);
             tokio::time::sleep(wait).await;
         }
     }
+}
+
+fn no_answer(operation: Operation) -> Error {
+    Error::new(operation, ErrorKind::Timeout, "", "no broker answered")
 }
 
 fn out_of_time<Q>(call: &Call<'_, Q>, attempts: &Attempts, last: Error) -> Error {

@@ -340,10 +340,47 @@ async fn one_seed_gives_one_trace() {
         for topic in ["a", "b", "c"] {
             cluster.topics(&[topic.into()], 3 * SECOND).await.unwrap_err();
         }
-        let trace = scene.trace.lock().unwrap().clone();
-        trace
+        std::mem::take(&mut *scene.trace.lock().unwrap())
     };
     let first = run().await;
     assert!(first.len() > 20);
     assert_eq!(first, run().await);
+}
+
+/// Polls a future at most `polls` times and then drops it; `None` if it was not done.
+async fn abandoned_after<T>(polls: usize, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut left = polls;
+    std::future::poll_fn(|cx| {
+        if left == 0 {
+            return std::task::Poll::Ready(None);
+        }
+        left -= 1;
+        work.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_may_go_away_at_any_poll_and_the_next_one_succeeds() {
+    for polls in 0.. {
+        let scene = scene(|q| {
+            let told = || brokers(&[1, 2]).with_topics(vec![topic("t", 0)]);
+            (q.api == ApiKey::Metadata && q.nth > 0).then(|| reply::<MetadataRequest>(q, &told()))
+        });
+        let cluster = scene.connect().await;
+        let topics = ["t".into()];
+        let work = || async {
+            cluster.topics(&topics, 30 * SECOND).await.unwrap();
+            init(&cluster, true, 30 * SECOND).await.unwrap();
+            cluster.connection(BrokerId(1), Lane::Data).await.unwrap()
+        };
+        let is_done = abandoned_after(polls, work()).await.is_some();
+        let connection = work().await;
+        assert!(!connection.is_closed(), "after {polls} polls");
+        if is_done {
+            assert!(polls > 5, "it waited more than once");
+            return;
+        }
+    }
 }

@@ -144,7 +144,9 @@ impl<T> Mux<T> {
     /// The socket took `bytes` more of what [`poll_transmit`](Mux::poll_transmit) gave.
     pub(super) fn handle_written(&mut self, bytes: usize) {
         self.written = (self.written + bytes as u64).min(self.taken);
-        while let Some(sent) = self.unanswered.pop_front_if(|sent| sent.end <= self.written) {
+        while self.unanswered.front().is_some_and(|sent| sent.end <= self.written)
+            && let Some(sent) = self.unanswered.pop_front()
+        {
             self.outcomes.push_back((sent.waiter, Outcome::Written));
         }
     }
