@@ -1,3 +1,4 @@
 //! Support library of Milena's golden, differential, hostile, simulation and live suites.
 
 pub mod live;
+pub mod scripts;
