@@ -6,16 +6,28 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::wire::messages::{ApiKey, InitProducerIdRequest, InitProducerIdResponse, MetadataRequest};
-use scene::{Line, Question, Reply, brokers, coordinator, initialised, reply, scene, topic, topics_asked};
+use crate::wire::messages::{self, ApiKey, InitProducerIdRequest, InitProducerIdResponse, MetadataRequest};
+use scene::{
+    Line, Question, Reply, abandoned_after, brokers, coordinator, initialised, reply, scene, topic, topics_asked,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Asks the coordinator of `txn` for a producer id.
 async fn init(cluster: &Cluster, is_idempotent: bool, timeout: Duration) -> Result<InitProducerIdResponse> {
+    let coordinator = Target::Coordinator(CoordinatorKind::Transaction, Arc::from("txn"));
+    init_at(coordinator, cluster, is_idempotent, timeout).await
+}
+
+async fn init_at(
+    target: Target,
+    cluster: &Cluster,
+    is_idempotent: bool,
+    timeout: Duration,
+) -> Result<InitProducerIdResponse> {
     let call = Call {
         operation: Operation::InitProducerId,
-        target: Target::Coordinator(CoordinatorKind::Transaction, Arc::from("txn")),
+        target,
         request: &InitProducerIdRequest::default(),
         max_version: i16::MAX,
         is_idempotent,
@@ -184,6 +196,21 @@ async fn a_coordinator_the_metadata_does_not_know_yet_is_reached_by_the_answers_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_controller_that_is_none_any_more_is_looked_up_again() {
+    let scene = scene(|q| match q.api {
+        ApiKey::Metadata if q.nth > 0 => {
+            Some(reply::<MetadataRequest>(q, &brokers(&[1, 2]).with_controller_id(messages::BrokerId(2))))
+        }
+        ApiKey::InitProducerId if q.address == "kafka-1:9092" => Some(initialised(q, 41)),
+        _ => None,
+    });
+    let cluster = scene.connect().await;
+    init_at(Target::Controller, &cluster, true, 30 * SECOND).await.unwrap();
+    let at = |address| scene.count(address, ApiKey::InitProducerId);
+    assert_eq!((at("kafka-1:9092"), at("kafka-2:9092")), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_asked_again_only_if_that_is_safe() {
     let lose_first = |q: &Question<'_>| (q.api == ApiKey::InitProducerId && q.nth == 0).then_some(Reply::Close);
     let safe = scene(lose_first);
@@ -345,20 +372,6 @@ async fn one_seed_gives_one_trace() {
     let first = run().await;
     assert!(first.len() > 20);
     assert_eq!(first, run().await);
-}
-
-/// Polls a future at most `polls` times and then drops it; `None` if it was not done.
-async fn abandoned_after<T>(polls: usize, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = std::pin::pin!(work);
-    let mut left = polls;
-    std::future::poll_fn(|cx| {
-        if left == 0 {
-            return std::task::Poll::Ready(None);
-        }
-        left -= 1;
-        work.as_mut().poll(cx).map(Some)
-    })
-    .await
 }
 
 #[tokio::test(start_paused = true)]

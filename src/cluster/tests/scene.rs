@@ -161,3 +161,17 @@ impl Scene {
         self.trace.lock().unwrap().iter().filter(|line| line.2 == api).count()
     }
 }
+
+/// Polls a future at most `polls` times and then drops it; `None` if it was not done.
+pub(super) async fn abandoned_after<T>(polls: usize, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut left = polls;
+    std::future::poll_fn(|cx| {
+        if left == 0 {
+            return std::task::Poll::Ready(None);
+        }
+        left -= 1;
+        work.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
