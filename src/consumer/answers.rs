@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::fetcher::Fetcher;
 use super::isolation::{View, visible};
+use super::lanes::LaneId;
 use super::partition::{Item, Partition, Reset, Stage};
 use super::polled::{PolledRecords, damaged};
 use crate::cluster::{BrokerMetadata, LeaderHint};
@@ -15,29 +16,30 @@ use crate::wire::messages::FetchResponse;
 use crate::wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 
 impl Fetcher {
-    /// The answer to what [`ask`](Self::ask) gave for this broker, or why there is none.
-    pub(super) fn handle_answer(&mut self, broker: BrokerId, now: Instant, answer: Result<FetchResponse>) {
+    /// The answer to what [`ask`](Self::ask) gave for this lane, or why there is none.
+    pub(super) fn handle_answer(&mut self, id: LaneId, now: Instant, answer: Result<FetchResponse>) {
         self.is_dirty = true;
+        self.recall(id);
         match answer {
-            Err(error) => self.handle_failure(broker, now, error),
-            Ok(answer) if answer.error_code != 0 => self.handle_refusal(broker, now, ErrorCode(answer.error_code)),
-            Ok(answer) => self.handle_topics(broker, now, answer),
+            Err(error) => self.handle_failure(id, now, error),
+            Ok(answer) if answer.error_code != 0 => self.handle_refusal(id, now, ErrorCode(answer.error_code)),
+            Ok(answer) => self.handle_topics(id, now, answer),
         }
     }
 
     /// No answer: the broker is asked again later, from whoever leads its partitions then.
-    fn handle_failure(&mut self, broker: BrokerId, now: Instant, error: Error) {
-        let Some(lane) = self.lanes.get_mut(&broker) else { return };
+    fn handle_failure(&mut self, id: LaneId, now: Instant, error: Error) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.session.restart();
         let attempts = lane.attempts;
-        self.suspend(broker, now);
-        let is_read = |p: &Partition| p.source() == Some(broker) && matches!(p.stage, Stage::Fetching);
+        self.suspend(id, now);
+        let is_read = |p: &Partition| p.source() == Some(id.broker) && matches!(p.stage, Stage::Fetching);
         let names: Vec<_> = self.partitions.iter().filter(|(_, p)| is_read(p)).map(|(tp, _)| tp.clone()).collect();
         if !error.is_retriable() {
             names.iter().for_each(|tp| self.fail(tp, error.clone()));
             return;
         }
-        tracing::warn!(broker = broker.0, attempts, %error, "fetch failed; trying again");
+        tracing::warn!(broker = id.broker.0, attempts, %error, "fetch failed; trying again");
         for tp in names {
             if let Some(partition) = self.partitions.get_mut(&tp) {
                 partition.preferred = None;
@@ -46,8 +48,8 @@ impl Fetcher {
         }
     }
 
-    fn handle_refusal(&mut self, broker: BrokerId, now: Instant, code: ErrorCode) {
-        let Some(lane) = self.lanes.get_mut(&broker) else { return };
+    fn handle_refusal(&mut self, id: LaneId, now: Instant, code: ErrorCode) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
         let is_mended = lane.session.refused(code);
         if is_mended && lane.attempts == 0 {
             lane.attempts = 1;
@@ -55,43 +57,40 @@ impl Fetcher {
             return;
         }
         if is_mended || retries(code) {
-            return self.suspend(broker, now);
+            return self.suspend(id, now);
         }
-        let error = Error::broker(Operation::Fetch, code, broker.to_string());
-        self.handle_failure(broker, now, error);
+        let error = Error::broker(Operation::Fetch, code, id.broker.to_string());
+        self.handle_failure(id, now, error);
     }
 
-    fn suspend(&mut self, broker: BrokerId, now: Instant) {
-        let attempts = self.lanes.get(&broker).map_or(0, |lane| lane.attempts);
+    fn suspend(&mut self, id: LaneId, now: Instant) {
+        let attempts = self.lanes.get(&id).map_or(0, |lane| lane.attempts);
         let until = now + self.backoff(attempts);
-        if let Some(lane) = self.lanes.get_mut(&broker) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
             lane.suspend(until);
         }
         self.wake_at(until);
     }
 
-    fn handle_topics(&mut self, broker: BrokerId, now: Instant, answer: FetchResponse) {
-        let Some(lane) = self.lanes.get_mut(&broker) else { return };
+    fn handle_topics(&mut self, id: LaneId, now: Instant, answer: FetchResponse) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.session.answered(answer.session_id);
         lane.attempts = 0;
         let bytes = answer.responses.iter().flat_map(|t| &t.partitions).map(wire_len).sum();
         lane.measure(now, bytes);
         // Given back only when the records have taken their own: nobody else must slip in between.
         let _room = lane.release();
-        if let Some(until) = lane.rest(now, bytes) {
-            self.wake_at(until);
-        }
         self.take_hints(&answer);
         for topic in answer.responses {
             let Some(name) = self.name_of(&topic) else { continue };
             for data in topic.partitions {
                 let tp = TopicPartition { topic: name.clone(), partition: data.partition_index };
-                self.handle_partition(broker, now, &tp, data);
+                self.handle_partition(id, now, &tp, data);
             }
         }
         if answer.throttle_time_ms > 0 {
             let until = now + std::time::Duration::from_millis(answer.throttle_time_ms.unsigned_abs().into());
-            if let Some(lane) = self.lanes.get_mut(&broker) {
+            if let Some(lane) = self.lanes.get_mut(&id) {
                 lane.suspend(until);
                 lane.attempts = 0;
             }
@@ -120,8 +119,8 @@ impl Fetcher {
         }
     }
 
-    fn handle_partition(&mut self, broker: BrokerId, now: Instant, tp: &TopicPartition, data: PartitionData) {
-        let Some(asked) = self.lanes.get(&broker).and_then(|lane| lane.session.asked(tp)) else { return };
+    fn handle_partition(&mut self, id: LaneId, now: Instant, tp: &TopicPartition, data: PartitionData) {
+        let Some(asked) = self.lanes.get(&id).and_then(|lane| lane.session.asked(tp)) else { return };
         let (assignment, offset) = (asked.assignment, asked.fetch_offset);
         let Some(partition) = self.partitions.get_mut(tp) else { return };
         let is_current = partition.assignment == assignment && partition.fetch_offset == offset;
@@ -130,13 +129,13 @@ impl Fetcher {
         }
         let code = ErrorCode(data.error_code);
         if code != ErrorCode::NONE {
-            return self.handle_error(broker, now, tp, code);
+            return self.handle_error(id.broker, now, tp, code);
         }
         let preferred = BrokerId(data.preferred_read_replica.0);
         if data.diverging_epoch.end_offset >= 0 && data.diverging_epoch.epoch >= 0 {
             let (end_offset, epoch) = (data.diverging_epoch.end_offset, data.diverging_epoch.epoch);
             self.handle_truncation(tp, end_offset, epoch);
-        } else if preferred != broker && self.metadata.brokers.contains_key(&preferred) {
+        } else if preferred != id.broker && self.metadata.brokers.contains_key(&preferred) {
             let until = now + self.client.metadata_max_age;
             partition.preferred = Some((preferred, until));
             self.wake_at(until);
@@ -151,7 +150,6 @@ impl Fetcher {
         let stable = if data.last_stable_offset >= 0 { data.last_stable_offset } else { data.high_watermark };
         let end = if is_committed { stable } else { data.high_watermark };
         partition.end = (end >= 0).then_some(end).or(partition.end);
-        partition.is_answered = true;
         partition.succeeded();
         let records = data.records.unwrap_or_default();
         let had_bytes = !records.is_empty();

@@ -9,11 +9,12 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use super::fetcher::Fetcher;
+use super::lanes::LaneId;
 use super::locate::{Found, Lookup};
 use crate::cluster::{self, Cluster, Lane};
 use crate::connection::BoxFuture;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::types::{BrokerId, TopicName};
+use crate::types::TopicName;
 use crate::wire::frame::{RequestFrame, decode_response};
 use crate::wire::messages::{FetchRequest, FetchResponse};
 
@@ -68,9 +69,27 @@ impl State {
     }
 }
 
+/// The connections of one consumer, two to a broker, which no other consumer waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lanes {
+    first: Lane,
+    second: Lane,
+}
+
+impl Lanes {
+    /// Lanes of nobody else.
+    pub(super) fn new(cluster: &Cluster) -> Lanes {
+        Lanes { first: Lane::Fetch(cluster.next_seed()), second: Lane::Fetch(cluster.next_seed()) }
+    }
+
+    fn of(self, id: LaneId) -> Lane {
+        if id.is_second { self.second } else { self.first }
+    }
+}
+
 /// Something that was waited for.
 enum Done {
-    Fetched(BrokerId, Option<Result<FetchResponse>>),
+    Fetched(LaneId, Option<Result<FetchResponse>>),
     Located(Lookup, Result<Found>),
     Learned(Vec<TopicName>, Result<()>),
 }
@@ -106,12 +125,13 @@ impl Jobs {
 struct Stop {
     shared: Arc<Shared>,
     cluster: Cluster,
-    lane: Lane,
+    lanes: Lanes,
 }
 
 impl Drop for Stop {
     fn drop(&mut self) {
-        self.cluster.release(self.lane);
+        self.cluster.release(self.lanes.first);
+        self.cluster.release(self.lanes.second);
         let mut state = self.shared.lock();
         state.is_stopped = true;
         let poller = state.poller.take();
@@ -121,14 +141,14 @@ impl Drop for Stop {
 }
 
 /// Runs a consumer until its handle is dropped.
-pub(super) async fn run(shared: Arc<Shared>, cluster: Cluster, lane: Lane) {
-    let _stop = Stop { shared: shared.clone(), cluster: cluster.clone(), lane };
+pub(super) async fn run(shared: Arc<Shared>, cluster: Cluster, lanes: Lanes) {
+    let _stop = Stop { shared: shared.clone(), cluster: cluster.clone(), lanes };
     let mut jobs = Jobs::default();
     let mut metadata = cluster.watch();
     let first = metadata.borrow_and_update().clone();
     shared.update(|fetcher| fetcher.handle_metadata(now(), first));
     while !shared.lock().is_closed {
-        let timeout = start_jobs(&shared, &cluster, lane, &mut jobs);
+        let timeout = start_jobs(&shared, &cluster, lanes, &mut jobs);
         tokio::select! {
             biased;
             () = shared.wake.notified() => shared.update(Fetcher::handle_wake),
@@ -146,15 +166,15 @@ pub(super) async fn run(shared: Arc<Shared>, cluster: Cluster, lane: Lane) {
 }
 
 /// Starts whatever the fetcher wants under way now; when it has to be asked again.
-fn start_jobs(shared: &Arc<Shared>, cluster: &Cluster, lane: Lane, jobs: &mut Jobs) -> Option<Instant> {
+fn start_jobs(shared: &Arc<Shared>, cluster: &Cluster, lanes: Lanes, jobs: &mut Jobs) -> Option<Instant> {
     let (hints, stale, timeout) = shared.update(|fetcher| {
         let now = now();
         fetcher.handle_timeout(now);
         while let Some(lookup) = fetcher.poll_lookup(now) {
             jobs.start(locate(cluster.clone(), fetcher.config.clone(), lookup));
         }
-        while let Some(broker) = fetcher.poll_lane(now) {
-            jobs.start(fetch(shared.clone(), cluster.clone(), lane, broker));
+        while let Some(id) = fetcher.poll_lane(now) {
+            jobs.start(fetch(shared.clone(), cluster.clone(), lanes.of(id), id));
         }
         if let Some(names) = fetcher.poll_topics() {
             jobs.start(learn(cluster.clone(), names));
@@ -172,7 +192,7 @@ fn start_jobs(shared: &Arc<Shared>, cluster: &Cluster, lane: Lane, jobs: &mut Jo
 
 fn finish(shared: &Shared, done: Done) {
     shared.update(|fetcher| match done {
-        Done::Fetched(broker, Some(answer)) => fetcher.handle_answer(broker, now(), answer),
+        Done::Fetched(id, Some(answer)) => fetcher.handle_answer(id, now(), answer),
         Done::Fetched(_, None) | Done::Learned(_, Ok(())) => {}
         Done::Located(lookup, found) => fetcher.handle_lookup(now(), lookup, found),
         Done::Learned(names, Err(error)) => fetcher.handle_topics_failed(&names, &error),
@@ -180,23 +200,23 @@ fn finish(shared: &Shared, done: Done) {
 }
 
 /// One fetch: connects, asks what is wanted by then, and waits for the answer.
-async fn fetch(shared: Arc<Shared>, cluster: Cluster, lane: Lane, broker: BrokerId) -> Done {
-    let answer = exchange(&shared, &cluster, lane, broker).await;
-    Done::Fetched(broker, answer.transpose())
+async fn fetch(shared: Arc<Shared>, cluster: Cluster, lane: Lane, id: LaneId) -> Done {
+    let answer = exchange(&shared, &cluster, lane, id).await;
+    Done::Fetched(id, answer.transpose())
 }
 
-async fn exchange(shared: &Shared, cluster: &Cluster, lane: Lane, broker: BrokerId) -> Result<Option<FetchResponse>> {
-    let connection = cluster.connection(broker, lane).await?;
+async fn exchange(shared: &Shared, cluster: &Cluster, lane: Lane, id: LaneId) -> Result<Option<FetchResponse>> {
+    let connection = cluster.connection(id.broker, lane).await?;
     let newest = connection.version_of::<FetchRequest>()?;
-    let Some((version, request)) = shared.lock().fetcher.ask(broker, newest, now()) else { return Ok(None) };
+    let Some((version, request)) = shared.lock().fetcher.ask(id, newest, now()) else { return Ok(None) };
     let frame = RequestFrame::encode(connection.client_id(), version, &request)
-        .map_err(|e| Error::new(Operation::Fetch, ErrorKind::Protocol, broker.to_string(), e.reason))?;
+        .map_err(|e| Error::new(Operation::Fetch, ErrorKind::Protocol, id.broker.to_string(), e.reason))?;
     let patience = cluster.config().request_timeout + shared.lock().fetcher.config.fetch_max_wait;
     let deadline = tokio::time::Instant::now() + patience;
     let answer = connection.submit(frame, deadline, true).await?;
     decode_response::<FetchRequest>(version, answer)
         .map(Some)
-        .map_err(|e| Error::new(Operation::Fetch, ErrorKind::Protocol, broker.to_string(), e.to_string()))
+        .map_err(|e| Error::new(Operation::Fetch, ErrorKind::Protocol, id.broker.to_string(), e.to_string()))
 }
 
 async fn locate(cluster: Cluster, config: crate::config::ConsumerConfig, lookup: Lookup) -> Done {

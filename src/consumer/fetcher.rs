@@ -12,13 +12,13 @@ use tokio::sync::Notify;
 
 use super::Polled;
 use super::budget::Budget;
-use super::lanes::Lane;
+use super::lanes::{Lane, LaneId};
 use super::partition::{Item, Partition, Stage};
 use super::polled::damaged;
 use crate::cluster::{LeaderHint, Metadata};
 use crate::config::{ClientConfig, ConsumerConfig};
 use crate::error::{Error, Result};
-use crate::types::{BrokerId, Position, TopicName, TopicPartition};
+use crate::types::{Position, TopicName, TopicPartition};
 use crate::wire::batch::BatchFault;
 
 /// The state machine of one consumer.
@@ -31,7 +31,7 @@ pub(super) struct Fetcher {
     /// Wakes the driver: something new is to be asked.
     pub(super) wake: Arc<Notify>,
     pub(super) partitions: BTreeMap<TopicPartition, Partition>,
-    pub(super) lanes: BTreeMap<BrokerId, Lane>,
+    pub(super) lanes: BTreeMap<LaneId, Lane>,
     pub(super) metadata: Arc<Metadata>,
     /// Partitions with something to deliver, and the assignment it is of.
     ready: VecDeque<(TopicPartition, u64)>,

@@ -1,5 +1,6 @@
 //! What each broker is asked next: at most one fetch in flight, none waiting for another broker, room taken first.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::budget::Lease;
@@ -16,8 +17,26 @@ use crate::wire::messages::FetchRequest;
 const FETCH_BYTES: usize = 1024 * 1024;
 /// A partition may always have this much, or a broker could not give a whole batch of usual size.
 const PARTITION_FLOOR: usize = 64 * 1024;
-/// How long a broker is left alone that had nothing for a request without the partitions the application is working on.
-const REST: Duration = Duration::from_millis(10);
+
+/// One of the two ways to a broker.
+///
+/// A broker answers a connection's requests in order and holds one that finds no records. What becomes fetchable in that
+/// time (sought, resumed, taken up by the application) goes by the second way and need not wait for the first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct LaneId {
+    pub(super) broker: BrokerId,
+    pub(super) is_second: bool,
+}
+
+impl LaneId {
+    pub(super) fn first(broker: BrokerId) -> LaneId {
+        LaneId { broker, is_second: false }
+    }
+
+    pub(super) fn second(broker: BrokerId) -> LaneId {
+        LaneId { broker, is_second: true }
+    }
+}
 
 /// What a broker's lane is doing.
 #[derive(Debug)]
@@ -29,8 +48,6 @@ enum Phase {
     Starved,
     /// It failed, and is asked again at this time.
     Waiting(Instant),
-    /// It had nothing; it is asked again at this time, or as soon as something else is to be asked.
-    Resting(Instant),
 }
 
 /// One broker, as fetches see it.
@@ -44,21 +61,19 @@ pub(super) struct Lane {
     /// Bytes of one fetch; grows while a long way to the broker would leave the application waiting.
     target: usize,
     asked_at: Option<Instant>,
-    /// Whether the last request left partitions out for lack of room, and must not keep them waiting.
-    is_brief: bool,
 }
 
 impl Default for Lane {
     fn default() -> Self {
         let (session, target) = (Session::default(), FETCH_BYTES);
-        Lane { phase: Phase::Idle, session, attempts: 0, lease: None, target, asked_at: None, is_brief: false }
+        Lane { phase: Phase::Idle, session, attempts: 0, lease: None, target, asked_at: None }
     }
 }
 
 impl Lane {
     /// Ends the wait if it is over.
     pub(super) fn expire(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Waiting(until) | Phase::Resting(until) if until <= now) {
+        if matches!(self.phase, Phase::Waiting(until) if until <= now) {
             self.phase = Phase::Idle;
         }
     }
@@ -66,7 +81,7 @@ impl Lane {
     /// When its wait ends, if it waits.
     pub(super) fn waits_until(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Waiting(until) | Phase::Resting(until) => Some(until),
+            Phase::Waiting(until) => Some(until),
             _ => None,
         }
     }
@@ -74,21 +89,25 @@ impl Lane {
     /// Lets it be asked again at once.
     pub(super) fn release(&mut self) -> Option<Lease> {
         self.phase = Phase::Idle;
+        self.asked_at = None;
         self.lease.take()
     }
 
-    /// Leaves it alone for a moment if a brief request found nothing; until when.
-    pub(super) fn rest(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
-        let until = (self.is_brief && bytes == 0).then(|| now + REST)?;
-        self.phase = Phase::Resting(until);
-        Some(until)
+    /// Whether it can be asked now.
+    fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+    }
+
+    /// Whether a request is with the broker, so that nothing can be added to it.
+    fn is_asked(&self) -> bool {
+        matches!(self.phase, Phase::Busy) && self.asked_at.is_some()
     }
 
     /// Lets it be asked again at `until`.
     pub(super) fn suspend(&mut self, until: Instant) {
         self.attempts = self.attempts.saturating_add(1);
         self.phase = Phase::Waiting(until);
-        self.lease = None;
+        (self.lease, self.asked_at) = (None, None);
     }
 
     /// Fits the fetch size to the way: a full answer that took long should have been a larger one.
@@ -105,23 +124,23 @@ impl Lane {
 }
 
 impl Fetcher {
-    /// A broker that is to be asked now; room for its answer is taken. Connect to it, then [`ask`](Self::ask).
-    pub(super) fn poll_lane(&mut self, now: Instant) -> Option<BrokerId> {
+    /// A lane that is to be asked now; room for its answer is taken. Connect to its broker, then [`ask`](Self::ask).
+    pub(super) fn poll_lane(&mut self, now: Instant) -> Option<LaneId> {
         if !std::mem::take(&mut self.is_dirty) {
             return None;
         }
-        let brokers = self.survey(now);
-        let lanes = self.lanes.values().filter(|lane| matches!(lane.phase, Phase::Busy)).count() + brokers.len();
+        let wanted = self.survey(now);
+        let lanes = self.lanes.values().filter(|lane| matches!(lane.phase, Phase::Busy)).count() + wanted.len();
         let share = (self.budget.limit() / 2 / lanes.max(1)).max(1);
-        for broker in brokers {
+        for id in wanted {
             let most = usize::try_from(self.config.fetch_max_bytes).unwrap_or(FETCH_BYTES).max(1);
-            let target = self.lanes.entry(broker).or_default().target;
+            let target = self.lanes.entry(id).or_default().target;
             let lease = self.budget.reserve(target.min(share).min(most)).or_else(|| self.last_resort(share.min(most)));
-            let lane = self.lanes.entry(broker).or_default();
+            let lane = self.lanes.entry(id).or_default();
             if lease.is_some() {
                 (lane.lease, lane.phase) = (lease, Phase::Busy);
                 self.is_dirty = true;
-                return Some(broker);
+                return Some(id);
             }
             lane.phase = Phase::Starved;
         }
@@ -131,17 +150,17 @@ impl Fetcher {
     /// Room was given back, or something else changed: looks at every partition again.
     pub(super) fn handle_wake(&mut self) {
         for lane in self.lanes.values_mut() {
-            if matches!(lane.phase, Phase::Starved | Phase::Resting(_)) {
+            if matches!(lane.phase, Phase::Starved) {
                 lane.phase = Phase::Idle;
             }
         }
         self.is_dirty = true;
     }
 
-    /// Brokers that are idle and have something we may fetch.
-    fn survey(&mut self, now: Instant) -> Vec<BrokerId> {
+    /// Lanes that are free and have something we may fetch.
+    fn survey(&mut self, now: Instant) -> BTreeSet<LaneId> {
         let allowance = self.allowance();
-        let (mut brokers, mut lost) = (std::collections::BTreeSet::new(), Vec::new());
+        let (mut wanted, mut lost) = (BTreeSet::new(), Vec::new());
         for (tp, partition) in &mut self.partitions {
             if !partition.is_fetchable(now) {
                 continue;
@@ -149,15 +168,11 @@ impl Fetcher {
             match partition.source() {
                 None => lost.push(tp.clone()),
                 Some(_) if partition.queued_bytes > allowance / 2 => partition.is_left_out = true,
-                Some(broker) => {
-                    if self.lanes.get(&broker).is_none_or(|lane| matches!(lane.phase, Phase::Idle)) {
-                        brokers.insert(broker);
-                    }
-                }
+                Some(broker) => wanted.extend(free_lane(&self.lanes, broker)),
             }
         }
         lost.iter().for_each(|tp| self.handle_lost(tp, now));
-        brokers.into_iter().collect()
+        wanted
     }
 
     /// Bytes one partition may have waiting or on the way, so that one nobody polls cannot take the others' room.
@@ -197,58 +212,64 @@ impl Fetcher {
         self.back_off(tp, now);
     }
 
-    /// The request for a broker that [`poll_lane`](Self::poll_lane) gave and that is connected now, and its version.
+    /// The request for a lane that [`poll_lane`](Self::poll_lane) gave and whose broker is connected now, and its version.
     ///
     /// `None` if nothing is left to be asked; the lane is free again then.
-    pub(super) fn ask(&mut self, broker: BrokerId, version: i16, now: Instant) -> Option<(i16, FetchRequest)> {
-        let Wanted { entries, is_new, is_brief } = self.wanted(broker, now);
-        let lane = self.lanes.get_mut(&broker)?;
+    pub(super) fn ask(&mut self, id: LaneId, version: i16, now: Instant) -> Option<(i16, FetchRequest)> {
+        let (entries, is_new) = self.wanted(id, now);
+        let lane = self.lanes.get_mut(&id)?;
         if entries.is_empty() {
             lane.release();
             self.is_dirty = true;
             return None;
         }
         lane.asked_at = Some(now);
-        lane.is_brief = is_brief;
         let max_bytes = lane.lease.as_ref().map_or(0, Lease::bytes);
-        // Nobody should wait for records to learn where the end is, nor for those of an idle partition.
-        let wait = if is_new || is_brief { Duration::ZERO } else { self.config.fetch_max_wait };
+        // Nobody should wait for records to learn where the end is.
+        let wait = if is_new { Duration::ZERO } else { self.config.fetch_max_wait };
         let by_id = version >= 13 && entries.iter().all(|(_, entry)| entry.topic_id.is_known());
         let version = if by_id { version } else { version.min(12) };
         let ask = lane.session.next(entries, by_id);
         Some((version, request::fetch_request(version, ask, request::Limits { max_bytes, wait }, &self.config)))
     }
 
-    /// What to ask of a broker, the least recently served first.
-    fn wanted(&mut self, broker: BrokerId, now: Instant) -> Wanted {
+    /// What to ask of a broker, the least recently served first; and whether some of it was never asked for.
+    fn wanted(&mut self, id: LaneId, now: Instant) -> (Vec<(TopicPartition, Entry)>, bool) {
         let allowance = self.allowance();
         let most = usize::try_from(self.config.max_partition_fetch_bytes).unwrap_or(0);
         let max_bytes = i32::try_from(most.min(allowance)).unwrap_or(i32::MAX);
-        let mut wanted = Wanted { entries: Vec::new(), is_new: false, is_brief: false };
-        let mut entries = Vec::new();
-        let of_broker = |p: &Partition| p.is_fetchable(now) && p.source() == Some(broker);
+        let (mut entries, mut is_new) = (Vec::new(), false);
+        let of_broker = |p: &Partition| p.is_fetchable(now) && p.source() == Some(id.broker);
         for (tp, partition) in self.partitions.iter_mut().filter(|(_, p)| of_broker(p)) {
             if partition.queued_bytes > allowance / 2 {
                 partition.is_left_out = true;
-                wanted.is_brief = true;
                 continue;
             }
-            wanted.is_new |= !partition.is_answered;
+            partition.asked_by = Some(id);
+            is_new |= !std::mem::replace(&mut partition.was_asked, true);
             entries.push((partition.served, tp.clone(), partition.entry(max_bytes)));
         }
         entries.sort_by_key(|(served, ..)| *served);
-        wanted.entries = entries.into_iter().map(|(_, tp, entry)| (tp, entry)).collect();
-        wanted
+        (entries.into_iter().map(|(_, tp, entry)| (tp, entry)).collect(), is_new)
+    }
+
+    /// What a lane was asked for may be asked for again.
+    pub(super) fn recall(&mut self, id: LaneId) {
+        for partition in self.partitions.values_mut().filter(|p| p.asked_by == Some(id)) {
+            partition.asked_by = None;
+        }
     }
 }
 
-/// What is to be asked of one broker.
-struct Wanted {
-    entries: Vec<(TopicPartition, Entry)>,
-    /// Whether one of them was never answered.
-    is_new: bool,
-    /// Whether others are left out that the application is working on.
-    is_brief: bool,
+/// The lane to ask a broker by: the first, or the second while the first one's request is out.
+fn free_lane(lanes: &BTreeMap<LaneId, Lane>, broker: BrokerId) -> Option<LaneId> {
+    let (first, second) = (LaneId::first(broker), LaneId::second(broker));
+    let is_idle = |id| lanes.get(&id).is_none_or(Lane::is_idle);
+    if is_idle(first) {
+        return Some(first);
+    }
+    let is_out = lanes.get(&first).is_some_and(Lane::is_asked);
+    (is_out && is_idle(second)).then_some(second)
 }
 
 /// Why the metadata has no such partition, if it knows for sure.

@@ -26,7 +26,7 @@ use crate::cluster::{self, Cluster};
 use crate::config::ConsumerConfig;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::types::{OffsetAndMetadata, Position, TopicPartition};
-use driver::Shared;
+use driver::{Lanes, Shared};
 use fetcher::Fetcher;
 
 pub use polled::{PolledIter, PolledRecords};
@@ -79,8 +79,7 @@ impl Consumer {
         let wake = Arc::new(Notify::new());
         let fetcher = Fetcher::new(config.clone(), cluster.config().clone(), cluster.next_seed(), wake.clone());
         let shared = Shared::new(fetcher, wake);
-        let lane = cluster::Lane::Fetch(cluster.next_seed());
-        tokio::spawn(driver::run(shared.clone(), cluster.clone(), lane));
+        tokio::spawn(driver::run(shared.clone(), cluster.clone(), Lanes::new(&cluster)));
         Ok(Consumer { cluster, config, shared })
     }
 

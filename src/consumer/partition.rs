@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::lanes::LaneId;
 use super::polled::{Damage, PolledRecords};
 use super::session::Entry;
 use crate::cluster::Metadata;
@@ -84,8 +85,10 @@ pub(super) struct Partition {
     pub(super) position: Option<i64>,
     /// The end as the last answer told; `None` until there was one.
     pub(super) end: Option<i64>,
-    /// Whether there was an answer.
-    pub(super) is_answered: bool,
+    /// Whether a request has ever named it.
+    pub(super) was_asked: bool,
+    /// The request that is out for it.
+    pub(super) asked_by: Option<LaneId>,
     /// When it last got records, as a count of answers: the least recently served is asked for first.
     pub(super) served: u64,
 
@@ -119,7 +122,8 @@ impl Partition {
             last_fetched_epoch: -1,
             position: None,
             end: None,
-            is_answered: false,
+            was_asked: false,
+            asked_by: None,
             served: 0,
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -162,9 +166,9 @@ impl Partition {
         self.not_before.is_none_or(|at| at <= now)
     }
 
-    /// Whether a broker may be asked for more of it, but for the room it takes up.
+    /// Whether a broker may be asked for more of it, but for the room it takes up: never twice at a time.
     pub(super) fn is_fetchable(&self, now: Instant) -> bool {
-        matches!(self.stage, Stage::Fetching) && !self.is_paused && self.is_due(now)
+        matches!(self.stage, Stage::Fetching) && !self.is_paused && self.asked_by.is_none() && self.is_due(now)
     }
 
     /// The broker to fetch it from.

@@ -31,7 +31,7 @@ fn a_new_leader_is_followed_at_once_and_hints_are_passed_on() {
     let moved = failed(0, ErrorCode::NOT_LEADER_OR_FOLLOWER)
         .with_current_leader(LeaderIdAndEpoch::default().with_leader_id(2.into()).with_leader_epoch(4));
     rig.answer(1, B1, vec![moved]);
-    assert_eq!(rig.fetcher.hints[0].leader, B2);
+    assert_eq!(rig.fetcher.hints[0].leader, B2.broker);
     assert!(rig.asks(1).is_empty());
     let mut new = metadata(&[2]);
     Arc::make_mut(new.topics.get_mut("t").unwrap()).partitions[0].leader_epoch = 4;

@@ -157,6 +157,23 @@ fn an_answer_to_what_was_asked_before_a_seek_is_void() {
 }
 
 #[test]
+fn what_becomes_fetchable_while_a_fetch_waits_goes_by_the_second_way() {
+    let mut rig = Rig::new(&[1, 1], ConsumerConfig::default());
+    assert_eq!(named(&rig.asks(0)[&B1]), [(0, 0), (1, 0)]);
+    rig.fetcher.assign(tp(1), Position::Offset(50));
+    let asks = rig.asks(1);
+    assert_eq!((asks.len(), named(&asks[&B1_TOO])), (1, vec![(1, 50)]));
+    rig.answer(2, B1_TOO, vec![data(1, 100, batch(50, 10, PLAIN))]);
+    assert_eq!(rig.records(), (50..60).collect::<Vec<_>>());
+    assert_eq!(named(&rig.asks(2)[&B1_TOO]), [(1, 60)]);
+    rig.answer(3, B1, vec![data(0, 100, batch(0, 10, PLAIN)), data(1, 100, batch(0, 10, PLAIN))]);
+    let ask = &rig.asks(3)[&B1];
+    assert_eq!((named(ask), forgotten(ask)), (vec![(0, 10)], vec![1]), "one way at a time");
+    assert_eq!(rig.records(), (0..10).collect::<Vec<_>>());
+    assert!(rig.poll().is_none(), "what was asked before the seek is void");
+}
+
+#[test]
 fn a_seek_to_the_same_offset_drops_what_was_fetched_and_asks_again() {
     let mut rig = Rig::new(&[1], ConsumerConfig::default());
     rig.asks(0);

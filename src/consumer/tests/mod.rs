@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::Polled;
 use super::fetcher::Fetcher;
+use super::lanes::LaneId;
 use super::testing::{ID, metadata, tp};
 use crate::config::{AutoOffsetReset, ClientConfig, ConsumerConfig};
 use crate::error::{Error, ErrorCode, ErrorKind, Operation, Result};
@@ -22,8 +23,10 @@ use crate::wire::messages::fetch_response::{
 };
 use crate::wire::messages::{FetchRequest, FetchResponse};
 
-const B1: BrokerId = BrokerId(1);
-const B2: BrokerId = BrokerId(2);
+const B1: LaneId = LaneId { broker: BrokerId(1), is_second: false };
+const B2: LaneId = LaneId { broker: BrokerId(2), is_second: false };
+/// The second way to the first broker.
+const B1_TOO: LaneId = LaneId { broker: BrokerId(1), is_second: true };
 
 struct Rig {
     fetcher: Fetcher,
@@ -46,7 +49,7 @@ impl Rig {
     }
 
     /// Every broker that is to be asked now, with its request.
-    fn asks(&mut self, ms: u64) -> BTreeMap<BrokerId, FetchRequest> {
+    fn asks(&mut self, ms: u64) -> BTreeMap<LaneId, FetchRequest> {
         let now = self.at(ms);
         self.fetcher.handle_timeout(now);
         let mut asks = BTreeMap::new();
@@ -58,7 +61,7 @@ impl Rig {
         asks
     }
 
-    fn answer(&mut self, ms: u64, broker: BrokerId, partitions: Vec<PartitionData>) {
+    fn answer(&mut self, ms: u64, broker: LaneId, partitions: Vec<PartitionData>) {
         let topic_id = ID.0.to_vec().try_into().unwrap();
         let topic = FetchableTopicResponse::default().with_topic_id(topic_id).with_partitions(partitions);
         let answer = FetchResponse::default().with_session_id(5).with_responses(vec![topic]);
