@@ -73,15 +73,50 @@ impl Script {
     }
 }
 
-/// The first lines in which two transcripts differ, with a little of what stands before; `None` if they are equal.
+/// Every exchange on which two transcripts differ, whole, `-` as expected and `+` as found; `None` if they are equal.
 pub fn difference(expected: &str, found: &str) -> Option<String> {
     if expected == found {
         return None;
     }
-    let (left, right): (Vec<_>, Vec<_>) = (expected.lines().collect(), found.lines().collect());
-    let at = left.iter().zip(&right).take_while(|(l, r)| l == r).count();
-    let before = left[..at].iter().rposition(|line| line.starts_with("> ")).unwrap_or(0);
-    let show = |lines: &[&str]| lines.iter().skip(at).take(6).map(|line| format!("    {line}\n")).collect::<String>();
-    let context: String = left[before..at].iter().map(|line| format!("    {line}\n")).collect();
-    Some(format!("line {}:\n{context}  expected\n{}  found\n{}", at + 1, show(&left), show(&right)))
+    let (left, right) = (exchanges(expected), exchanges(found));
+    let at = |all: &[String], index: usize| all.get(index).cloned().unwrap_or_default();
+    let longest = left.len().max(right.len());
+    let pairs = (0..longest).map(|index| (at(&left, index), at(&right, index)));
+    Some(pairs.filter(|(l, r)| l != r).map(|(l, r)| marked(&l, &r)).collect())
+}
+
+fn exchanges(transcript: &str) -> Vec<String> {
+    transcript.split("> ").filter(|text| !text.is_empty()).map(|text| format!("> {text}")).collect()
+}
+
+/// Lines at the same place of both stand once; the rest is shown from both.
+fn marked(left: &str, right: &str) -> String {
+    let (left, right): (Vec<_>, Vec<_>) = (left.lines().collect(), right.lines().collect());
+    let same = left.iter().zip(&right).take_while(|(l, r)| l == r).count();
+    let tail = left[same..].iter().rev().zip(right[same..].iter().rev()).take_while(|(l, r)| l == r).count();
+    let line = |sign: char| move |text: &&str| format!("  {sign} {text}\n");
+    let before = left[..same].iter().map(line(' '));
+    let between = left[same..left.len() - tail].iter().map(line('-'));
+    let between = between.chain(right[same..right.len() - tail].iter().map(line('+')));
+    let after = left[left.len() - tail..].iter().map(line(' '));
+    format!("\n{}", before.chain(between).chain(after).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_names_the_exchange_and_both_answers() {
+        let expected = "> A\n{x}\n> B\n{\n1\n2\n}\n";
+        assert_eq!(difference(expected, expected), None);
+        let found = "> A\n{x}\n> B\n{\n1\n3\n}\n";
+        assert_eq!(difference(expected, found).as_deref(), Some("\n    > B\n    {\n    1\n  - 2\n  + 3\n    }\n"));
+    }
+
+    #[test]
+    fn names_are_not_taken_twice() {
+        let names: std::collections::BTreeSet<_> = all().iter().map(|script| script.name).collect();
+        assert_eq!(names.len(), all().len());
+    }
 }
