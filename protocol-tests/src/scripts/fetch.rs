@@ -98,7 +98,7 @@ fn sessions(talk: &mut Talk) {
     talk.ask("partition 1 is forgotten", 12, &forgets);
     talk.ask("a repeated epoch", 12, &session(id, 5, vec![]));
     talk.ask("a skipped epoch", 12, &session(id, 9, vec![]));
-    talk.ask("an unknown session", 12, &session(i32::MAX, 1, vec![]));
+    talk.ask("an unknown session", 12, &session(1_234_567, 1, vec![]));
     talk.ask("closed by a last full fetch", 12, &session(id, -1, vec![fetch_partition(0, 0)]));
     talk.ask("and gone", 12, &session(id, 6, vec![]));
 }
