@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+#[cfg(feature = "test-broker")]
+pub mod broker;
 pub mod client;
 pub mod cluster;
 pub mod config;

@@ -1,0 +1,264 @@
+//! Produce: each batch is checked, written once, and acknowledged when as many replicas as asked for have it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::api::{Answer, Call, Outcome, Serve};
+use super::core::{Core, Timer};
+use super::log::Appended;
+use super::topics::Topic;
+use crate::error::ErrorCode;
+use crate::types::{TopicId, TopicName, TopicPartition};
+use crate::wire::batch::{Batch, Batches, Compression};
+use crate::wire::messages::produce_response::{
+    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+};
+use crate::wire::messages::{ProduceRequest, ProduceResponse, TransactionalId};
+
+/// How far a record's timestamp may lie ahead of the broker's clock (`message.timestamp.after.max.ms`).
+const TIMESTAMP_AFTER_MAX_MS: i64 = 3_600_000;
+
+/// Produce requests that wait for replicas.
+#[derive(Default, Debug)]
+pub(super) struct Produces {
+    waiting: BTreeMap<u64, Waiting>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    call: Call,
+    response: ProduceResponse,
+    /// What the high watermarks must reach.
+    needs: Vec<(TopicPartition, i64)>,
+}
+
+/// What all batches of one request share.
+struct Job<'a> {
+    transactional_id: Option<&'a TransactionalId>,
+    acks: i16,
+    version: i16,
+    broker: i32,
+}
+
+impl Serve for ProduceRequest {
+    fn serve(self, core: &mut Core, call: &Call) -> Outcome<ProduceResponse> {
+        if !(-1..=1).contains(&self.acks) {
+            return Outcome::Reply(self.refuse(ErrorCode::INVALID_REQUIRED_ACKS.0, call.version));
+        }
+        let job = Job {
+            transactional_id: self.transactional_id.as_ref(),
+            acks: self.acks,
+            version: call.version,
+            broker: call.broker,
+        };
+        let mut response = ProduceResponse::default();
+        let mut needs = Vec::new();
+        for topic in self.topic_data {
+            let known = core.resolve(&topic.name, TopicId(*topic.topic_id.as_bytes()), call.version >= 13);
+            let mut answer = TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id);
+            for data in topic.partition_data {
+                let mut partition = PartitionProduceResponse::default().with_index(data.index).with_base_offset(-1);
+                let target = known.clone().map(|name| TopicPartition::new(name, data.index));
+                match target.and_then(|tp| core.produce(&job, &tp, data.records).map(|done| (tp, done))) {
+                    Ok((tp, done)) => {
+                        core.acknowledge(&tp, &done, &mut partition);
+                        needs.push((tp, done.next_offset));
+                    }
+                    Err(code) => core.reject(code, &known, call.version, &mut partition, &mut response),
+                }
+                answer.partition_responses.push(partition);
+            }
+            response.responses.push(answer);
+        }
+        let timeout = Duration::from_millis(u64::try_from(self.timeout_ms).unwrap_or(0));
+        core.answer_produce(call, self.acks, timeout, response, needs)
+    }
+
+    fn refuse(self, code: i16, _version: i16) -> ProduceResponse {
+        let refused = |index| PartitionProduceResponse::default().with_index(index).with_base_offset(-1);
+        let topics = self.topic_data.into_iter().map(|topic| {
+            let partitions = topic.partition_data.iter().map(|data| refused(data.index).with_error_code(code));
+            TopicProduceResponse::default()
+                .with_partition_responses(partitions.collect())
+                .with_topic_id(topic.topic_id)
+                .with_name(topic.name)
+        });
+        ProduceResponse::default().with_responses(topics.collect())
+    }
+
+    fn throttle(response: &mut ProduceResponse, throttle_ms: i32) {
+        response.throttle_time_ms = throttle_ms;
+    }
+}
+
+impl Core {
+    /// The name of a topic given by name or, in newer versions, by id.
+    pub(super) fn resolve(&self, name: &str, id: TopicId, by_id: bool) -> Result<TopicName, ErrorCode> {
+        if by_id {
+            return self.topics.name_of(id).cloned().ok_or(ErrorCode::UNKNOWN_TOPIC_ID);
+        }
+        self.topics.get(name).map(|topic| topic.name.clone()).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+    }
+
+    fn produce(&mut self, job: &Job<'_>, tp: &TopicPartition, records: Option<Bytes>) -> Result<Appended, ErrorCode> {
+        let topic = self.topics.get(&tp.topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let partition = topic.partition(tp.partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        if partition.leader != job.broker {
+            return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        }
+        let in_sync = partition.replicas.iter().filter(|id| self.nodes.get(id).is_some_and(|n| n.is_up)).count();
+        if job.acks == -1 && topic.config("min.insync.replicas").unwrap_or(1) > in_sync {
+            return Err(ErrorCode::NOT_ENOUGH_REPLICAS);
+        }
+        let append_time = self.log_append_time(topic);
+        let batch = self.checked(topic, records.unwrap_or_default(), job.version, append_time.is_some())?;
+        let first_of_v2 = self.enlist_batch(job.transactional_id, &batch, tp, job.version)?;
+        let partition = self.topics.partition_mut(tp).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let appended = partition.log.append(&batch, partition.leader_epoch, append_time, first_of_v2)?;
+        self.written(tp);
+        Ok(appended)
+    }
+
+    fn log_append_time(&self, topic: &Topic) -> Option<i64> {
+        let kind = topic.configs.get("message.timestamp.type").map(String::as_str);
+        (kind == Some("LogAppendTime")).then(|| self.now_ms())
+    }
+
+    /// The one whole batch in `records`, if its header is one a client may send.
+    fn checked(&self, topic: &Topic, records: Bytes, version: i16, broker_time: bool) -> Result<Batch, ErrorCode> {
+        let length = records.len();
+        let batch = Batches::new(records).next().ok_or(ErrorCode::INVALID_RECORD)?;
+        let batch = batch.map_err(|_| ErrorCode::CORRUPT_MESSAGE)?;
+        if batch.bytes.len() != length {
+            return Err(ErrorCode::INVALID_RECORD);
+        }
+        if length > topic.config("max.message.bytes").unwrap_or(self.settings.message_max_bytes) {
+            return Err(ErrorCode::MESSAGE_TOO_LARGE);
+        }
+        batch.verify_crc().map_err(|_| ErrorCode::CORRUPT_MESSAGE)?;
+        check_header(&batch, version)?;
+        let newest = batch.header.max_timestamp_ms;
+        if !broker_time && newest > self.now_ms().saturating_add(TIMESTAMP_AFTER_MAX_MS) {
+            return Err(ErrorCode::INVALID_TIMESTAMP);
+        }
+        Ok(batch)
+    }
+
+    /// Replicates what was written, at once or later, and wakes those who wait for it.
+    pub(super) fn written(&mut self, tp: &TopicPartition) {
+        let Some(end) = self.topics.partition(tp).map(|partition| partition.log.end()) else { return };
+        if self.settings.replication_delay.is_zero() {
+            self.replicated(tp, end);
+        } else {
+            self.after(self.settings.replication_delay, Timer::Replicate(tp.clone(), end));
+        }
+    }
+
+    /// The high watermark reaches `offset`.
+    pub(super) fn replicated(&mut self, tp: &TopicPartition, offset: i64) {
+        if let Some(partition) = self.topics.partition_mut(tp)
+            && partition.log.replicate(offset)
+        {
+            self.dirty.insert(tp.clone());
+        }
+    }
+
+    fn acknowledge(&self, tp: &TopicPartition, done: &Appended, answer: &mut PartitionProduceResponse) {
+        answer.base_offset = done.base_offset;
+        answer.log_append_time_ms = done.log_append_time_ms;
+        answer.log_start_offset = self.topics.partition(tp).map_or(-1, |partition| partition.log.start());
+    }
+
+    /// Writes an error, and from version 10 on who leads instead (KIP-951).
+    fn reject(
+        &self,
+        code: ErrorCode,
+        topic: &Result<TopicName, ErrorCode>,
+        version: i16,
+        answer: &mut PartitionProduceResponse,
+        response: &mut ProduceResponse,
+    ) {
+        answer.error_code = code.0;
+        if version < 10 || code != ErrorCode::NOT_LEADER_OR_FOLLOWER {
+            return;
+        }
+        let Ok(topic) = topic else { return };
+        let Some(hint) = self.leader_hint(&TopicPartition::new(topic.clone(), answer.index)) else { return };
+        answer.current_leader =
+            LeaderIdAndEpoch::default().with_leader_id(hint.leader.into()).with_leader_epoch(hint.epoch);
+        if !response.node_endpoints.iter().any(|endpoint| endpoint.node_id == hint.leader) {
+            let endpoint = NodeEndpoint::default().with_node_id(hint.leader.into());
+            response.node_endpoints.push(endpoint.with_host(hint.host).with_port(hint.port));
+        }
+    }
+
+    fn answer_produce(
+        &mut self,
+        call: &Call,
+        acks: i16,
+        timeout: Duration,
+        response: ProduceResponse,
+        needs: Vec<(TopicPartition, i64)>,
+    ) -> Outcome<ProduceResponse> {
+        if acks == 0 {
+            let has_failed = response.responses.iter().flat_map(|t| &t.partition_responses).any(|p| p.error_code != 0);
+            return if has_failed || call.answer == Answer::Close { Outcome::Close } else { Outcome::Silent };
+        }
+        if acks == 1 || self.satisfied(&needs) {
+            return Outcome::Reply(response);
+        }
+        let id = self.produces.next;
+        self.produces.next += 1;
+        self.produces.waiting.insert(id, Waiting { call: *call, response, needs });
+        self.after(timeout, Timer::Produce(id));
+        Outcome::Pending
+    }
+
+    fn satisfied(&self, needs: &[(TopicPartition, i64)]) -> bool {
+        needs.iter().all(|(tp, offset)| self.is_replicated(tp, *offset))
+    }
+
+    fn is_replicated(&self, tp: &TopicPartition, offset: i64) -> bool {
+        self.topics.partition(tp).is_none_or(|partition| partition.log.high_watermark() >= offset)
+    }
+
+    /// Answers the produces that have what they waited for.
+    pub(super) fn wake_produces(&mut self, dirty: &BTreeSet<TopicPartition>) {
+        let touched = |waiting: &Waiting| waiting.needs.iter().any(|(tp, _)| dirty.contains(tp));
+        let ready = |waiting: &Waiting| touched(waiting) && self.satisfied(&waiting.needs);
+        let ids: Vec<_> = self.produces.waiting.iter().filter(|(_, w)| ready(w)).map(|(id, _)| *id).collect();
+        for waiting in ids.into_iter().filter_map(|id| self.produces.waiting.remove(&id)).collect::<Vec<_>>() {
+            self.reply::<ProduceRequest>(&waiting.call, waiting.response);
+        }
+    }
+
+    /// Answers a produce whose replicas are too slow: what is not replicated may be there or not.
+    pub(super) fn produce_expired(&mut self, id: u64) {
+        let Some(mut waiting) = self.produces.waiting.remove(&id) else { return };
+        let mut needs = waiting.needs.iter();
+        let answers = waiting.response.responses.iter_mut().flat_map(|topic| &mut topic.partition_responses);
+        for answer in answers.filter(|answer| answer.error_code == 0) {
+            if let Some((tp, offset)) = needs.next()
+                && !self.is_replicated(tp, *offset)
+            {
+                answer.error_code = ErrorCode::REQUEST_TIMED_OUT.0;
+            }
+        }
+        self.reply::<ProduceRequest>(&waiting.call, waiting.response);
+    }
+}
+
+fn check_header(batch: &Batch, version: i16) -> Result<(), ErrorCode> {
+    let header = &batch.header;
+    match header.compression() {
+        None => return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE),
+        Some(Compression::Zstd) if version < 7 => return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE),
+        Some(_) => {}
+    }
+    let counts_agree = header.record_count > 0 && header.last_offset_delta == header.record_count - 1;
+    let is_sequenced = header.producer.producer_id < 0 || header.base_sequence >= 0;
+    if counts_agree && is_sequenced && !header.is_control() { Ok(()) } else { Err(ErrorCode::INVALID_RECORD) }
+}

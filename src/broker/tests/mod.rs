@@ -1,0 +1,8 @@
+//! The broker's promises, checked by hand at literal times.
+
+mod adapters;
+mod bench;
+mod fetching;
+mod intercepting;
+mod producing;
+mod transactions;
