@@ -1,6 +1,6 @@
 //! What a broker answered: records into the queues, errors into the right next step, nothing moved silently.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::fetcher::Fetcher;
 use super::isolation::{View, visible};
@@ -77,39 +77,37 @@ impl Fetcher {
         lane.session.answered(answer.session_id);
         lane.attempts = 0;
         let bytes = answer.responses.iter().flat_map(|t| &t.partitions).map(wire_len).sum();
-        lane.measure(now, bytes);
+        let rest = lane.measure(now, bytes);
         // Given back only when the records have taken their own: nobody else must slip in between.
         let _room = lane.release();
-        self.take_hints(&answer);
+        self.take_hints(id, &answer);
+        let mut is_news = false;
         for topic in answer.responses {
-            let Some(name) = self.name_of(&topic) else { continue };
+            let Some(name) = self.name_of(id, &topic) else { continue };
             for data in topic.partitions {
                 let tp = TopicPartition { topic: name.clone(), partition: data.partition_index };
-                self.handle_partition(id, now, &tp, data);
+                is_news |= self.handle_partition(id, now, &tp, data);
             }
         }
-        if answer.throttle_time_ms > 0 {
-            let until = now + std::time::Duration::from_millis(answer.throttle_time_ms.unsigned_abs().into());
-            if let Some(lane) = self.lanes.get_mut(&id) {
-                lane.suspend(until);
-                lane.attempts = 0;
-            }
+        let throttle = Duration::from_millis(u64::try_from(answer.throttle_time_ms).unwrap_or(0));
+        let throttled = (!throttle.is_zero()).then(|| now + throttle);
+        if let Some(until) = throttled.max(rest.filter(|_| !is_news)) {
+            self.lanes.get_mut(&id).into_iter().for_each(|lane| lane.wait(until));
             self.wake_at(until);
         }
     }
 
-    fn name_of(&self, topic: &FetchableTopicResponse) -> Option<TopicName> {
+    fn name_of(&self, id: LaneId, topic: &FetchableTopicResponse) -> Option<TopicName> {
         if topic.topic_id.is_nil() {
             return self.metadata.topics.get_key_value(&*topic.topic.0).map(|(name, _)| name.clone());
         }
-        let topic_id = TopicId(*topic.topic_id.as_bytes());
-        self.metadata.topic_by_id(topic_id).map(|topic| topic.name.clone())
+        self.lanes.get(&id)?.session.name(TopicId(*topic.topic_id.as_bytes())).cloned()
     }
 
     /// Leaders that the answer told along with its errors (KIP-951).
-    fn take_hints(&mut self, answer: &FetchResponse) {
+    fn take_hints(&mut self, id: LaneId, answer: &FetchResponse) {
         for topic in &answer.responses {
-            let Some(name) = self.name_of(topic) else { continue };
+            let Some(name) = self.name_of(id, topic) else { continue };
             for data in topic.partitions.iter().filter(|d| d.error_code != 0 && d.current_leader.leader_id.0 >= 0) {
                 let (leader, leader_epoch) =
                     (BrokerId(data.current_leader.leader_id.0), data.current_leader.leader_epoch);
@@ -119,17 +117,21 @@ impl Fetcher {
         }
     }
 
-    fn handle_partition(&mut self, id: LaneId, now: Instant, tp: &TopicPartition, data: PartitionData) {
-        let Some(asked) = self.lanes.get(&id).and_then(|lane| lane.session.asked(tp)) else { return };
+    /// Whether the answer told something new about the partition.
+    fn handle_partition(&mut self, id: LaneId, now: Instant, tp: &TopicPartition, data: PartitionData) -> bool {
+        let Some(asked) = self.lanes.get(&id).and_then(|lane| lane.session.asked(tp)) else { return false };
         let (assignment, offset) = (asked.assignment, asked.fetch_offset);
-        let Some(partition) = self.partitions.get_mut(tp) else { return };
-        let is_current = partition.assignment == assignment && partition.fetch_offset == offset;
+        let topic_id = asked.topic_id;
+        let Some(partition) = self.partitions.get_mut(tp) else { return false };
+        let is_current =
+            (partition.assignment, partition.fetch_offset, partition.topic_id) == (assignment, offset, topic_id);
         if !is_current || !matches!(partition.stage, Stage::Fetching) {
-            return;
+            return false;
         }
         let code = ErrorCode(data.error_code);
         if code != ErrorCode::NONE {
-            return self.handle_error(id.broker, now, tp, code);
+            self.handle_error(id.broker, now, tp, code);
+            return true;
         }
         let preferred = BrokerId(data.preferred_read_replica.0);
         if data.diverging_epoch.end_offset >= 0 && data.diverging_epoch.epoch >= 0 {
@@ -140,13 +142,14 @@ impl Fetcher {
             partition.preferred = Some((preferred, until));
             self.wake_at(until);
         } else {
-            self.handle_records(now, tp, data);
+            return self.handle_records(now, tp, data);
         }
+        true
     }
 
-    fn handle_records(&mut self, now: Instant, tp: &TopicPartition, data: PartitionData) {
+    fn handle_records(&mut self, now: Instant, tp: &TopicPartition, data: PartitionData) -> bool {
         let is_committed = self.config.isolation_level == IsolationLevel::ReadCommitted;
-        let Some(partition) = self.partitions.get_mut(tp) else { return };
+        let Some(partition) = self.partitions.get_mut(tp) else { return false };
         let stable = if data.last_stable_offset >= 0 { data.last_stable_offset } else { data.high_watermark };
         let end = if is_committed { stable } else { data.high_watermark };
         partition.end = (end >= 0).then_some(end).or(partition.end);
@@ -171,6 +174,7 @@ impl Fetcher {
             None if had_bytes && !has_moved => self.back_off(tp, now),
             None => self.tell_end(tp),
         }
+        has_moved
     }
 
     fn queue_records(&mut self, tp: &TopicPartition, seen: super::isolation::Visible) {

@@ -18,6 +18,9 @@ const FETCH_BYTES: usize = 1024 * 1024;
 /// A partition may always have this much, or a broker could not give a whole batch of usual size.
 const PARTITION_FLOOR: usize = 64 * 1024;
 
+/// How long a broker is left alone that did not wait for records as it was asked to.
+const REST: Duration = Duration::from_millis(10);
+
 /// One of the two ways to a broker.
 ///
 /// A broker answers a connection's requests in order and holds one that finds no records. What becomes fetchable in that
@@ -61,12 +64,14 @@ pub(super) struct Lane {
     /// Bytes of one fetch; grows while a long way to the broker would leave the application waiting.
     target: usize,
     asked_at: Option<Instant>,
+    /// How long the broker was to wait for records.
+    wait: Duration,
 }
 
 impl Default for Lane {
     fn default() -> Self {
         let (session, target) = (Session::default(), FETCH_BYTES);
-        Lane { phase: Phase::Idle, session, attempts: 0, lease: None, target, asked_at: None }
+        Lane { phase: Phase::Idle, session, attempts: 0, lease: None, target, asked_at: None, wait: Duration::ZERO }
     }
 }
 
@@ -104,22 +109,29 @@ impl Lane {
     }
 
     /// Lets it be asked again at `until`.
-    pub(super) fn suspend(&mut self, until: Instant) {
-        self.attempts = self.attempts.saturating_add(1);
+    pub(super) fn wait(&mut self, until: Instant) {
         self.phase = Phase::Waiting(until);
         (self.lease, self.asked_at) = (None, None);
     }
 
+    /// As [`wait`](Self::wait), because it failed.
+    pub(super) fn suspend(&mut self, until: Instant) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.wait(until);
+    }
+
     /// Fits the fetch size to the way: a full answer that took long should have been a larger one.
-    pub(super) fn measure(&mut self, now: Instant, bytes: usize) {
-        let Some(asked_at) = self.asked_at.take() else { return };
+    ///
+    /// An empty answer that did not wait as it was asked to gives the time at which the next may be asked for.
+    pub(super) fn measure(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
+        let took = now.saturating_duration_since(self.asked_at.take()?);
         let is_full = self.lease.as_ref().is_some_and(|lease| bytes >= lease.bytes() / 4 * 3);
-        let took = now.saturating_duration_since(asked_at);
         if is_full && took > Duration::from_millis(5) {
             self.target = self.target.saturating_mul(2).min(64 * FETCH_BYTES);
         } else if took < Duration::from_millis(2) {
             self.target = (self.target / 2).max(FETCH_BYTES);
         }
+        (bytes == 0 && took < self.wait.min(REST)).then(|| now + REST)
     }
 }
 
@@ -227,6 +239,7 @@ impl Fetcher {
         let max_bytes = lane.lease.as_ref().map_or(0, Lease::bytes);
         // Nobody should wait for records to learn where the end is.
         let wait = if is_new { Duration::ZERO } else { self.config.fetch_max_wait };
+        lane.wait = wait;
         let by_id = version >= 13 && entries.iter().all(|(_, entry)| entry.topic_id.is_known());
         let version = if by_id { version } else { version.min(12) };
         let ask = lane.session.next(entries, by_id);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::ErrorCode;
-use crate::types::{TopicId, TopicPartition};
+use crate::types::{TopicId, TopicName, TopicPartition};
 
 /// What is asked of one partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +29,8 @@ pub(super) struct Session {
     epoch: i32,
     by_id: bool,
     entries: BTreeMap<TopicPartition, Entry>,
+    /// Names of the topics that were asked for by id. The metadata may have forgotten a deleted one by the time of its answer.
+    names: BTreeMap<TopicId, TopicName>,
 }
 
 /// What goes into a request.
@@ -50,6 +52,11 @@ impl Session {
         self.entries.get(tp)
     }
 
+    /// The name of a topic that was asked for by its id.
+    pub(super) fn name(&self, topic_id: TopicId) -> Option<&TopicName> {
+        self.names.get(&topic_id)
+    }
+
     /// The request that makes the broker fetch exactly `wanted`; by topic id or, for old brokers, by name.
     pub(super) fn next(&mut self, wanted: Vec<(TopicPartition, Entry)>, by_id: bool) -> Ask {
         if by_id != self.by_id {
@@ -59,6 +66,7 @@ impl Session {
         let before = std::mem::replace(&mut self.entries, wanted.iter().cloned().collect());
         let (session_id, session_epoch) = (self.id, self.epoch);
         if session_epoch == 0 {
+            self.names = wanted.iter().map(|(tp, entry)| (entry.topic_id, tp.topic.clone())).collect();
             return Ask { session_id, session_epoch, send: wanted, forget: Vec::new() };
         }
         // By name, a recreated topic is the same one: the broker would drop what was just named again.
@@ -66,7 +74,8 @@ impl Session {
         let is_same_topic = |tp: &TopicPartition, id: TopicId| self.entries.get(tp).is_some_and(|e| is_same(e, id));
         let gone = before.iter().filter(|(tp, old)| !is_same_topic(tp, old.topic_id));
         let forget = gone.map(|(tp, old)| (tp.clone(), old.topic_id)).collect();
-        let send = wanted.into_iter().filter(|(tp, entry)| before.get(tp) != Some(entry)).collect();
+        let send: Vec<_> = wanted.into_iter().filter(|(tp, entry)| before.get(tp) != Some(entry)).collect();
+        self.names.extend(send.iter().map(|(tp, entry)| (entry.topic_id, tp.topic.clone())));
         Ask { session_id, session_epoch, send, forget }
     }
 

@@ -64,3 +64,32 @@ fn a_partition_that_stays_gone_fails_but_not_at_once() {
     let error = rig.poll().unwrap().unwrap_err();
     assert!(error.to_string().contains("t-0"), "{error}");
 }
+
+#[test]
+fn a_broker_that_answers_nothing_without_waiting_is_not_asked_in_a_loop() {
+    let mut rig = Rig::new(&[1], ConsumerConfig::default());
+    rig.asks(0);
+    rig.answer(0, B1, vec![data(0, 100, Bytes::new())]);
+    let mut asked = 0;
+    for ms in 0..1000 {
+        if rig.asks(ms).contains_key(&B1) {
+            asked += 1;
+            rig.answer(ms, B1, vec![]);
+        }
+    }
+    assert!(asked <= 101, "{asked} in a second");
+}
+
+#[test]
+fn the_answer_for_a_topic_that_metadata_has_forgotten_is_heard() {
+    let mut rig = Rig::new(&[1], ConsumerConfig::default());
+    rig.asks(0);
+    let mut without = metadata(&[1]);
+    without.topics.clear();
+    without.topic_errors.insert("t".into(), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    let now = rig.at(1);
+    rig.fetcher.handle_metadata(now, Arc::new(without));
+    rig.answer(2, B1, vec![failed(0, ErrorCode::UNKNOWN_TOPIC_ID)]);
+    assert!(rig.asks(2).is_empty(), "it backs off");
+    assert!(rig.fetcher.stale.contains("t"), "and asks for it again");
+}
