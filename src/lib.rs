@@ -4,8 +4,6 @@
 pub mod admin;
 #[cfg(feature = "test-broker")]
 pub mod broker;
-#[cfg(feature = "cli")]
-pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod config;

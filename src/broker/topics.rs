@@ -115,7 +115,7 @@ impl Topics {
         if self.by_name.contains_key(name) {
             return Err(ErrorCode::TOPIC_ALREADY_EXISTS);
         }
-        if partitions < 1 || partitions > MAX_PARTITIONS {
+        if !(1..=MAX_PARTITIONS).contains(&partitions) {
             return Err(ErrorCode::INVALID_PARTITIONS);
         }
         let factor = usize::try_from(replication_factor).unwrap_or(0);
