@@ -148,7 +148,7 @@ async fn seeks_times_commits_and_pauses_do_what_they_say() {
     assert!(found[&zero] <= 47 && found[&zero] >= 0, "{found:?}");
 
     consumer.assign([(one.clone(), Position::Offset(90))]);
-    consumer.pause(&[one.clone()]);
+    consumer.pause(std::slice::from_ref(&one));
     consumer.seek(&zero, Position::Offset(99));
     loop {
         match poll(&mut consumer).await {
@@ -163,7 +163,7 @@ async fn seeks_times_commits_and_pauses_do_what_they_say() {
             moved => panic!("{moved:?}"),
         }
     }
-    consumer.resume(&[one.clone()]);
+    consumer.resume(std::slice::from_ref(&one));
     let Polled::Records(records) = poll(&mut consumer).await else { panic!("records") };
     assert_eq!((records.partition(), records.iter().count()), (&one, 10));
 }
