@@ -4,6 +4,8 @@
 pub mod admin;
 #[cfg(feature = "test-broker")]
 pub mod broker;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod config;

@@ -89,6 +89,8 @@ pub struct Record<'a> {
     pub offset: i64,
     /// Milliseconds since the epoch; -1 if the producer gave none.
     pub timestamp_ms: i64,
+    /// Who wrote the timestamp.
+    pub timestamp_type: TimestampType,
     /// The key; `None` is null.
     pub key: Option<&'a [u8]>,
     /// The value; `None` is null.

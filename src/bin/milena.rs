@@ -1,1 +1,5 @@
-fn main() {}
+//! The `milena` command.
+
+fn main() -> std::process::ExitCode {
+    milena::cli::main()
+}

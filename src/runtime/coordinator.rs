@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a person asks of a running job.
+#[derive(Debug)]
 pub(super) enum Request {
     /// One more checkpoint, then end.
     Stop,

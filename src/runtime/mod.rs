@@ -197,7 +197,12 @@ impl JobHandle {
 
     /// Takes a last checkpoint and ends; [`wait`](JobHandle::wait) tells how.
     pub fn stop(&self) {
-        let _ = self.requests.send(Request::Stop);
+        self.stopper().stop();
+    }
+
+    /// Something that can stop the job while another task waits for it.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.requests.clone())
     }
 
     /// Writes a savepoint into an empty directory: a checkpoint to start a job from, at any parallelism.
@@ -215,5 +220,16 @@ impl JobHandle {
             Ok(result) => result,
             Err(e) => Err(Error::new(Operation::Job, ErrorKind::Closed, "", format!("the coordinator ended: {e}"))),
         }
+    }
+}
+
+/// Stops a job from elsewhere.
+#[derive(Clone, Debug)]
+pub struct Stopper(mpsc::UnboundedSender<Request>);
+
+impl Stopper {
+    /// Takes a last checkpoint and ends the job. Does nothing to a job that has ended.
+    pub fn stop(&self) {
+        let _ = self.0.send(Request::Stop);
     }
 }

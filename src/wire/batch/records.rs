@@ -52,7 +52,11 @@ impl<'a> Records<'a> {
         let offset = offset.ok_or("offset outside its batch")?;
         // Wraps as Java's does: the writer's difference wrapped too.
         let timestamp_ms = self.append_time_ms.unwrap_or(self.base_timestamp_ms.wrapping_add(timestamp_delta));
-        Ok(Record { offset, timestamp_ms, key, value, headers })
+        let timestamp_type = match self.append_time_ms {
+            Some(_) => TimestampType::LogAppendTime,
+            None => TimestampType::CreateTime,
+        };
+        Ok(Record { offset, timestamp_ms, timestamp_type, key, value, headers })
     }
 
     #[inline]
