@@ -28,6 +28,7 @@ use crate::types::{BrokerId, FixedMap, TopicId, TopicName, TopicPartition};
 use metadata::Asked;
 use shared::Shared;
 
+pub(crate) use queries::backoff;
 pub use queries::{TransactionDescription, commit_offsets, committed_offsets, describe_transaction, list_offsets};
 pub use verdict::Verdict;
 

@@ -14,7 +14,8 @@ pub use groups::{commit_offsets, committed_offsets};
 pub use offsets::list_offsets;
 pub use transactions::{TransactionDescription, describe_transaction};
 
-fn backoff(cluster: &Cluster) -> Backoff {
+/// The waits between attempts of one more call.
+pub(crate) fn backoff(cluster: &Cluster) -> Backoff {
     let config = cluster.config();
     Backoff::new(config.retry_backoff, config.retry_backoff_max, cluster.next_seed())
 }

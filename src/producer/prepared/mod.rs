@@ -1,10 +1,20 @@
 //! A prepared transaction as a value: any process may commit or abort it, any number of times, with one outcome.
 
+mod codec;
+mod driver;
+mod ending;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::types::{ProducerIdentity, TopicPartition, TransactionVersion};
+
+pub use driver::{abort_prepared, commit_prepared};
+
+/// How many partitions a message names before it only counts them.
+const NAMED_PARTITIONS: usize = 8;
 
 /// All that EndTxn needs, from any process, at any later time. Serialise it with [`encode`](PreparedTransaction::encode).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,12 +38,30 @@ pub struct PreparedTransaction {
 impl PreparedTransaction {
     /// The value as bytes, with a version in front.
     pub fn encode(&self) -> Vec<u8> {
-        todo!()
+        codec::encode(self)
     }
 
     /// Reads what [`encode`](Self::encode) wrote. Fails on damaged bytes or a version of a later release.
-    pub fn decode(_bytes: &[u8]) -> Result<Self> {
-        todo!()
+    ///
+    /// Allocates in proportion to `bytes`, whatever they claim.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        codec::decode(bytes)
+    }
+
+    /// Id, producer, size and age against timeout, in words for an error that a person reads at night.
+    fn summary(&self, now_ms: i64) -> String {
+        let Self { transactional_id, producer, record_count, partitions, .. } = self;
+        let named: Vec<_> = partitions.iter().take(NAMED_PARTITIONS).map(TopicPartition::to_string).collect();
+        let more = partitions.len().saturating_sub(named.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let age = Duration::from_millis(u64::try_from(now_ms.saturating_sub(self.started_at_ms)).unwrap_or(0));
+        let (id, epoch) = (producer.producer_id, producer.producer_epoch);
+        format!(
+            "transaction {transactional_id} (producer id {id}, epoch {epoch}) with {record_count} records in [{}{more}], \
+             begun {age:?} ago with a timeout of {:?}",
+            named.join(", "),
+            self.timeout
+        )
     }
 }
 
@@ -46,17 +74,4 @@ pub enum CommitOutcome {
     AlreadyCommitted,
     /// It is gone: timed out, fenced or aborted. The text says which, with id, partitions and record count.
     Lost(String),
-}
-
-/// Commits a prepared transaction. Idempotent: any process may call it again.
-///
-/// Retries until the coordinator has an answer or `default.api.timeout.ms` has passed; an ambiguous answer (fenced,
-/// unknown id) is resolved by DescribeTransactions. EndTxn goes out at the version of the transaction's own rules.
-pub async fn commit_prepared(_cluster: &Cluster, _prepared: &PreparedTransaction) -> Result<CommitOutcome> {
-    todo!()
-}
-
-/// Aborts a prepared transaction. Idempotent. Fails if it was committed.
-pub async fn abort_prepared(_cluster: &Cluster, _prepared: &PreparedTransaction) -> Result<()> {
-    todo!()
 }
