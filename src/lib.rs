@@ -1,4 +1,4 @@
-//! A Kafka client and streaming connector in Rust, with no C anywhere.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod admin;
