@@ -56,9 +56,12 @@ impl Versioned for Manifest {
     }
 }
 
+/// An enumerator's state with every split, as [`Source::enumerator`] takes them.
+pub type SourcePart<S> = (<S as Source>::EnumState, Vec<<S as Source>::Split>);
+
 impl Manifest {
     /// The source's part: the enumerator's state and the splits; `None` in a manifest that holds leases only.
-    pub fn source<S: Source>(&self) -> Result<Option<(S::EnumState, Vec<S::Split>)>> {
+    pub fn source<S: Source>(&self) -> Result<Option<SourcePart<S>>> {
         let Some(enumerator) = &self.enumerator else { return Ok(None) };
         Ok(Some((S::EnumState::from_bytes(enumerator)?, decode_all(&self.splits)?)))
     }

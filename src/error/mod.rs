@@ -133,7 +133,7 @@ pub enum Recovery {
 impl Error {
     /// An error of `kind` in `operation` on `subject` (a partition, broker, group or setting; may be empty).
     ///
-    /// Its recovery is the kind's usual one (for a broker's code, [`classify`]'s); [`Error::with_recovery`] overrides it.
+    /// Its recovery is the kind's usual one (for a broker's code, [`classify()`]'s); [`Error::with_recovery`] overrides it.
     pub fn new(operation: Operation, kind: ErrorKind, subject: impl Into<String>, detail: impl Into<String>) -> Self {
         let recovery = match kind {
             ErrorKind::Broker(code) => classify(operation, code),

@@ -1,7 +1,7 @@
 //! The guard: walks a message by its schema before any decoder sees it, so that no count is believed on its word.
 //!
 //! What it promises of memory: the generated decoder allocates at most 8 times the body plus 1 MiB for the values
-//! (a Rust struct is larger than its bytes on the wire; see [`MEMORY_FACTOR`]), and a map node of about 500 bytes for
+//! (a Rust struct is larger than its bytes on the wire; see `MEMORY_FACTOR`), and a map node of about 500 bytes for
 //! each of at most 10,000 tagged fields nobody knows.
 
 use super::api::api_name;

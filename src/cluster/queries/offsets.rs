@@ -139,7 +139,7 @@ impl LookUp {
 
     /// One request per leader; partitions without one wait for the next metadata.
     fn poll_requests(&mut self, metadata: &Metadata) -> BTreeMap<BrokerId, ListOffsetsRequest> {
-        let mut leaders: BTreeMap<BrokerId, Vec<(&TopicPartition, (i64, i32))>> = BTreeMap::new();
+        let mut leaders: BTreeMap<BrokerId, Vec<(&TopicPartition, _)>> = BTreeMap::new();
         for (tp, timestamp) in &self.open {
             match metadata.partition(tp).map(|row| (row.leader, row.leader_epoch)) {
                 Some((Some(leader), epoch)) => leaders.entry(leader).or_default().push((tp, (*timestamp, epoch))),

@@ -28,6 +28,9 @@ pub(super) enum Mode {
     Plain(Plain),
 }
 
+/// A topic's handle on its way.
+type LookUp = BoxFuture<'static, Result<(Arc<str>, Topic)>>;
+
 /// A producer without transactions.
 pub(super) struct Plain {
     producer: Producer,
@@ -35,7 +38,7 @@ pub(super) struct Plain {
     /// Whether an epoch ends with everything acknowledged.
     flushes: bool,
     flushing: Option<BoxFuture<'static, Result<()>>>,
-    looking_up: Option<BoxFuture<'static, Result<(Arc<str>, Topic)>>>,
+    looking_up: Option<LookUp>,
 }
 
 impl Plain {
