@@ -218,6 +218,13 @@ impl Cluster {
         self.retrying(timeout, "topic lookup", ask).await
     }
 
+    /// Metadata with `topics` asked for anew, whatever is known; why one is not there is in `topic_errors`.
+    ///
+    /// Retries only what keeps every broker from answering, until `timeout`. Safe to drop.
+    pub async fn topics_anew(&self, topics: &[TopicName], timeout: Duration) -> Result<Arc<Metadata>> {
+        self.retrying(timeout, "topic lookup", |deadline| self.shared.fetch(Asked::Topics(topics), deadline)).await
+    }
+
     /// Every topic of the cluster, asked for anew.
     pub async fn all_topics(&self, timeout: Duration) -> Result<Arc<Metadata>> {
         self.retrying(timeout, "topic list", |deadline| self.shared.fetch(Asked::All, deadline)).await
@@ -270,7 +277,7 @@ impl fmt::Debug for Cluster {
 
 /// How long a topic that brokers do not know is asked for: one that was just created is known everywhere within a
 /// second or two, and nobody wants to wait a minute to learn of a misspelt name.
-const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whether `topic` is there; an error that may be retried if it may still appear.
 fn presence(metadata: &Metadata, topic: &TopicName, began: Instant) -> Result<()> {
