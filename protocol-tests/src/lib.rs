@@ -1,4 +1,6 @@
 //! Support library of Milena's golden, differential, hostile, simulation and live suites.
 
 pub mod live;
+pub mod milena_bin;
 pub mod scripts;
+pub mod tcp_broker;
