@@ -1,50 +1,154 @@
 //! Records out: appended on the caller's thread, sent in batches, acknowledged per batch, in order and once.
 
+mod accumulator;
+mod budget;
+mod collector;
+mod delivery;
+mod driver;
+mod flushes;
+mod identity;
+mod partitioner;
 mod prepared;
+mod response;
+mod sender;
+mod topic;
 mod transaction;
+mod waits;
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::fmt;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::cluster::Cluster;
 use crate::config::ProducerConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::NewRecord;
+use accumulator::{Shared, TopicState};
+use budget::{Budget, lock};
+use driver::{Command, Driver};
+use sender::{Numbering, Sender, Settings};
 
+pub use delivery::{Delivery, RecordMetadata};
 pub use prepared::{CommitOutcome, PreparedTransaction, abort_prepared, commit_prepared};
+pub use topic::Topic;
 pub use transaction::{OwnedTransaction, PreparedProducer, Transaction, TransactionalProducer};
-
-/// Where an acknowledged record is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RecordMetadata {
-    /// The partition it was written to.
-    pub partition: i32,
-    /// Its offset there; -1 with `acks=0`, where the broker tells none.
-    pub offset: i64,
-    /// The broker's append time with LogAppendTime, else -1: the record kept its own.
-    pub log_append_time_ms: i64,
-}
 
 /// A producer: cheap to clone, every clone appends to the same batches.
 ///
-/// Dropping the last clone sends what is buffered in the background; call [`close`](Producer::close) to wait for it.
-#[derive(Clone, Debug)]
-pub struct Producer {}
+/// Dropping the last clone (topic handles count) sends what is buffered in the background; call
+/// [`close`](Producer::close) to wait for it.
+#[derive(Clone)]
+pub struct Producer {
+    handle: Arc<Handle>,
+}
+
+/// What keeps a producer's driver running: dropping the last reference lets it finish and end.
+pub(in crate::producer) struct Handle {
+    shared: Arc<Shared>,
+    cluster: Cluster,
+    config: ProducerConfig,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl Handle {
+    /// Starts a driver.
+    fn start(cluster: Cluster, config: ProducerConfig, numbering: Numbering, gate: u64) -> Arc<Handle> {
+        let shared = Arc::new(shared(&cluster, &config, gate));
+        let (commands, requests) = mpsc::unbounded_channel();
+        let sender = Sender::new(Settings {
+            numbering,
+            max_in_flight: config.max_in_flight_requests_per_connection,
+            max_request_size: config.max_request_size,
+            retry_backoff: cluster.config().retry_backoff,
+            retry_backoff_max: cluster.config().retry_backoff_max,
+            seed: cluster.next_seed(),
+        });
+        let driver = Driver::new(Arc::clone(&shared), cluster.clone(), config.clone(), sender, requests);
+        tokio::spawn(driver.run());
+        Arc::new(Handle { shared, cluster, config, commands })
+    }
+
+    /// Asks the driver, and waits for its answer. The request goes on if the wait is dropped.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        // A driver that has ended drops the reply.
+        let _ = self.commands.send(command(reply));
+        answer.await.unwrap_or_else(|_| Err(self.shared.refusal()))
+    }
+
+    /// The topic, looked up if it is not known yet.
+    async fn topic(self: &Arc<Self>, name: &str, gate: u64) -> Result<Topic> {
+        let known = lock(&self.shared.topics).iter().find(|topic| *topic.name == *name).cloned();
+        let topic = match known {
+            Some(topic) => topic,
+            None => self.look_up(name).await?,
+        };
+        Ok(Topic::new(Arc::clone(self), topic, gate))
+    }
+
+    async fn look_up(&self, name: &str) -> Result<Arc<TopicState>> {
+        let name = Arc::from(name);
+        let metadata = self.cluster.topics(std::slice::from_ref(&name), self.config.max_block).await?;
+        let count = metadata.topics.get(&name).map_or(0, |topic| topic.partitions.len());
+        let mut topics = lock(&self.shared.topics);
+        if let Some(topic) = topics.iter().find(|topic| topic.name == name) {
+            return Ok(Arc::clone(topic));
+        }
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let topic = Arc::new(TopicState::new(name, topics.len(), count, self.cluster.next_seed()));
+        topics.push(Arc::clone(&topic));
+        drop(topics);
+        self.shared.wake.notify_one();
+        Ok(topic)
+    }
+}
+
+fn shared(cluster: &Cluster, config: &ProducerConfig, gate: u64) -> Shared {
+    Shared {
+        budget: Budget::new(config.buffer_memory),
+        wake: Notify::new(),
+        news: Mutex::default(),
+        clock_ms: AtomicI64::new((cluster.environment().wall_clock_ms)()),
+        read_clock: Arc::clone(&cluster.environment().wall_clock_ms),
+        gate: AtomicU64::new(gate),
+        refusal: Mutex::default(),
+        started_at_ms: AtomicI64::new(0),
+        // A batch of no bytes would never be full.
+        batch_size: config.batch_size.max(1),
+        max_request_size: config.max_request_size,
+        is_adaptive: config.partitioner_adaptive_partitioning_enable,
+        ignores_keys: config.partitioner_ignore_keys,
+        topics: Mutex::default(),
+    }
+}
+
+/// The gate of a producer without transactions, open until it is closed.
+const OPEN: u64 = 1;
 
 impl Producer {
     /// A producer on `cluster`. With idempotence it learns its producer id in the background, before its first batch.
     ///
+    /// Must be called inside a tokio runtime, which then runs its one task.
     /// Fails on contradicting settings. `config.transactional_id` must be `None`; see [`TransactionalProducer`].
-    pub fn new(_cluster: Cluster, _config: ProducerConfig) -> Result<Producer> {
-        todo!()
+    pub fn new(cluster: Cluster, config: ProducerConfig) -> Result<Producer> {
+        config.check(cluster.config())?;
+        if config.transactional_id.is_some() {
+            return Err(Error::invalid(
+                "transactional.id",
+                "needs a transactional producer; leave it out for this one",
+            ));
+        }
+        let numbering = if config.enable_idempotence { Numbering::Idempotent } else { Numbering::None };
+        Ok(Producer { handle: Handle::start(cluster, config, numbering, OPEN) })
     }
 
     /// A handle to one topic, which keeps the look-up of its name off the hot path.
     ///
     /// Waits for its metadata up to `max.block.ms`; fails if the topic does not exist. Safe to drop.
-    pub async fn topic(&self, _name: &str) -> Result<Topic> {
-        todo!()
+    pub async fn topic(&self, name: &str) -> Result<Topic> {
+        self.handle.topic(name, OPEN).await
     }
 
     /// Appends a record and resolves when the broker has acknowledged it.
@@ -63,59 +167,20 @@ impl Producer {
     /// Resolves when every record appended before the call has been acknowledged or has failed.
     ///
     /// Fails with the first failure of any record since the last flush, so that a caller who drops his handles still
-    /// learns of every loss.
+    /// learns of every loss. Safe to drop: the batches go out all the same.
     pub async fn flush(&self) -> Result<()> {
-        todo!()
+        self.handle.ask(Command::Flush).await
     }
 
-    /// Flushes, then refuses further records.
+    /// Flushes, then refuses further records of every clone.
     pub async fn close(self) -> Result<()> {
-        todo!()
+        self.handle.ask(Command::Close).await
     }
 }
 
-/// A handle to one topic of one producer.
-#[derive(Clone, Debug)]
-pub struct Topic {}
-
-impl Topic {
-    /// The topic's name.
-    pub fn name(&self) -> &str {
-        todo!()
-    }
-
-    /// How many partitions it has, as far as is known now.
-    pub fn partition_count(&self) -> i32 {
-        todo!()
-    }
-
-    /// Appends a record, waiting for space if there is none (up to `max.block.ms`).
-    ///
-    /// Costs one copy of the record; no allocation, clock or channel per record. Fails without effect on a record too
-    /// large for one request, a partition that does not exist, or a closed producer.
-    pub async fn enqueue(&self, _record: NewRecord<'_>) -> Result<Delivery> {
-        todo!()
-    }
-
-    /// As [`enqueue`](Topic::enqueue), but gives `None` where that would wait for space.
-    pub fn try_enqueue(&self, _record: NewRecord<'_>) -> Result<Option<Delivery>> {
-        todo!()
-    }
-
-    /// Resolves when `bytes` of space were free at one moment: after `try_enqueue` gave `None`.
-    pub fn poll_ready(&self, _cx: &mut Context<'_>) -> Poll<Result<()>> {
-        todo!()
-    }
-}
-
-/// A record's delivery: its batch and its place in it. Dropping it does not take the record back.
-#[derive(Clone, Debug)]
-pub struct Delivery {}
-
-impl Future for Delivery {
-    type Output = Result<RecordMetadata>;
-
-    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Self::Output> {
-        todo!()
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let free = self.handle.shared.budget.free();
+        f.debug_struct("Producer").field("free_bytes", &free).finish_non_exhaustive()
     }
 }

@@ -65,7 +65,12 @@ impl Sticky {
             return 0;
         }
         // A lost race forgets one record's bytes: the switch comes a record later.
-        let _ = self.state.compare_exchange(state, state & !0xffff_ffff | u64::from(sum), Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.state.compare_exchange(
+            state,
+            state & !0xffff_ffff | u64::from(sum),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
         sum
     }
 
@@ -99,7 +104,7 @@ impl Sticky {
     /// A number below `bound` (SplitMix64, scaled).
     fn below(&self, bound: u32) -> u32 {
         let mixed = mix(self.random.fetch_add(GOLDEN, Ordering::Relaxed).wrapping_add(GOLDEN));
-        ((mixed >> 32) * u64::from(bound) >> 32) as u32
+        (((mixed >> 32) * u64::from(bound)) >> 32) as u32
     }
 }
 
@@ -177,7 +182,9 @@ mod tests {
     fn one_seed_gives_one_sequence_and_every_partition_its_share() {
         let run = |seed| {
             let sticky = Sticky::new(seed);
-            (0..1200).map(|_| (sticky.switch(sticky.current().0, 12, 0, idle), sticky.current().0).1).collect::<Vec<_>>()
+            (0..1200)
+                .map(|_| (sticky.switch(sticky.current().0, 12, 0, idle), sticky.current().0).1)
+                .collect::<Vec<_>>()
         };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));

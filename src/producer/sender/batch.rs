@@ -120,9 +120,11 @@ impl Batch {
     pub(super) fn sizes(&self) -> String {
         let Contents::Sealed(bytes) = &self.contents else { return String::new() };
         let batch = Batches::new(bytes.clone()).next().and_then(Result::ok);
-        let sizes = batch.as_ref().and_then(|b| b.records().next()).and_then(Result::ok).map(|r| {
-            (r.key.map_or(0, <[u8]>::len), r.value.map_or(0, <[u8]>::len))
-        });
+        let sizes = batch
+            .as_ref()
+            .and_then(|b| b.records().next())
+            .and_then(Result::ok)
+            .map(|r| (r.key.map_or(0, <[u8]>::len), r.value.map_or(0, <[u8]>::len)));
         sizes.map_or(String::new(), |(key, value)| format!("a record with a key of {key} and a value of {value} bytes"))
     }
 

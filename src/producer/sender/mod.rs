@@ -407,7 +407,11 @@ impl Sender {
         }
         let is_ready = partition.candidate(now, numbering, max_in_flight).is_some();
         if let Some(broker) = partition.leader.and_then(|leader| self.brokers.get_mut(&leader)) {
-            if is_ready { broker.ready.insert(p) } else { broker.ready.remove(&p) };
+            if is_ready {
+                broker.ready.insert(p)
+            } else {
+                broker.ready.remove(&p)
+            };
         }
         let due = partition.due(now);
         if let Some(due) = due

@@ -103,10 +103,7 @@ mod tests {
 
     #[test]
     fn a_leader_that_stepped_down_may_have_written() {
-        assert_eq!(
-            Verdict::of(ErrorCode::NOT_LEADER_OR_FOLLOWER),
-            Verdict::Retry { is_misplaced: true, wait: None }
-        );
+        assert_eq!(Verdict::of(ErrorCode::NOT_LEADER_OR_FOLLOWER), Verdict::Retry { is_misplaced: true, wait: None });
         assert!(!is_refusal(ErrorCode::NOT_LEADER_OR_FOLLOWER));
         assert!(!is_refusal(ErrorCode::REQUEST_TIMED_OUT));
         assert!(!is_refusal(ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND));
