@@ -156,11 +156,11 @@ impl Running {
         }
     }
 
-    /// SIGKILL, and what it had printed until then.
-    pub fn kill9(mut self) -> Finished {
+    /// SIGKILL, and waits for its end: what it held, as a lock on a directory, is free when this returns.
+    pub fn kill9(&mut self) {
         let _ = self.child.kill();
-        let status = self.child.wait().expect("the process is ours");
-        self.finished(status)
+        let _ = self.child.wait();
+        self.is_over = true;
     }
 
     /// A signal by its name: `TERM`, `STOP`, `CONT`.
