@@ -9,6 +9,8 @@ mod operators;
 mod progress;
 mod start;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::operators::Operators;
 use super::progress::Progress;
 use crate::connector::{Epoch, Event, Reader, Records, Sealed, Split, TaskId, Writer};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Operation, Result};
 
 /// Batches moved in one go before other tasks of the thread have their turn.
 const BATCHES_PER_TURN: usize = 16;
@@ -70,10 +70,11 @@ where
 
     /// Runs until it is told to close or fails. Reports are never waited for: a barrier's worth of them is small.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<ToTask<R::Split>>) {
+        let mut end = End::<R, W> { id: self.id, reports: self.reports.clone(), result: Err(panicked()) };
         let result = self.work(&mut commands).await;
         let closed = poll_fn(|cx| self.writer.poll_close(cx)).await;
         poll_fn(|cx| self.reader.poll_close(cx)).await;
-        self.report(FromTask::Closed(result.and(closed)));
+        end.result = result.and(closed);
     }
 
     async fn work(&mut self, commands: &mut mpsc::UnboundedReceiver<ToTask<R::Split>>) -> Result<()> {
@@ -162,4 +163,27 @@ where
     fn report(&self, report: FromTask<R::Split, W::Committable, W::State>) {
         let _ = self.reports.send((self.id, report));
     }
+}
+
+/// Reports how the task ended when it is dropped: also where a user's operator panicked, or the job would wait for ever.
+struct End<R: Reader, W: Writer> {
+    id: TaskId,
+    reports: Reports<R, W>,
+    result: Result<()>,
+}
+
+impl<R: Reader, W: Writer> Drop for End<R, W> {
+    fn drop(&mut self) {
+        let result = std::mem::replace(&mut self.result, Ok(()));
+        let _ = self.reports.send((self.id, FromTask::Closed(result)));
+    }
+}
+
+fn panicked() -> Error {
+    Error::new(
+        Operation::Job,
+        ErrorKind::Closed,
+        "",
+        "a task panicked; its records since the last checkpoint are not committed",
+    )
 }
