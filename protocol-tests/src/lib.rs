@@ -3,4 +3,5 @@
 pub mod live;
 pub mod milena_bin;
 pub mod scripts;
+pub mod sim;
 pub mod tcp_broker;

@@ -1,0 +1,107 @@
+//! Workload: transactions that are committed, aborted, prepared, abandoned and fenced, with a reader behind them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use milena::config::{ClientConfig, ProducerConfig};
+use tokio::task::JoinSet;
+
+use super::history::History;
+use super::plan::Plan;
+use super::random::Random;
+use super::slot::Slot;
+use super::tail::{Delivered, Tail};
+use super::world::World;
+use super::{Report, check, truth};
+
+/// The topic all transactions write to.
+pub(super) const TOPIC: &str = "ledger";
+const IDS: [&str; 4] = ["slot-0", "slot-1", "slot-2", "slot-3"];
+
+/// What became of a transaction, as its owner was told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// Committed.
+    Committed,
+    /// Definitely not committed, now or ever.
+    Aborted,
+    /// Either, but all of it.
+    Unknown,
+}
+
+/// Settings of one run, drawn from its seed.
+#[derive(Clone, Debug)]
+pub(super) struct Knobs {
+    pub(super) client: ClientConfig,
+    pub(super) producer: ProducerConfig,
+    pub(super) slots: usize,
+    pub(super) transactions: u64,
+    pub(super) most_records: u64,
+}
+
+impl Knobs {
+    fn new(random: &mut Random) -> Self {
+        let request_timeout = random.millis(800..3_000);
+        let linger = Duration::from_millis(random.pick(&[0, 0, 1, 5]));
+        let default_api_timeout = random.millis(5_000..20_000);
+        let client = ClientConfig { request_timeout, default_api_timeout, ..ClientConfig::default() };
+        let producer = ProducerConfig {
+            linger,
+            batch_size: random.pick(&[1 << 10, 4 << 10, 16 << 10]),
+            max_in_flight_requests_per_connection: random.index(5) + 1,
+            delivery_timeout: linger + request_timeout + random.millis(0..15_000),
+            transaction_timeout: random.millis(3_000..40_000),
+            ..ProducerConfig::default()
+        };
+        let slots = random.index(IDS.len()) + 1;
+        let transactions = random.within(10..60) / slots as u64 + 1;
+        Self { client, producer, slots, transactions, most_records: random.pick(&[4, 12, 40]) }
+    }
+
+    /// Long enough for the broker to end whatever was left open.
+    fn aftermath(&self) -> Duration {
+        self.producer.transaction_timeout + Duration::from_secs(15)
+    }
+}
+
+/// Runs the workload under `plan`.
+pub(super) async fn run(plan: Plan, is_verbose: bool) -> Report {
+    let mut random = Random::new(plan.seed, "transactions");
+    let knobs = Knobs::new(&mut random);
+    let world = Arc::new(World::start(plan, &[TOPIC], &IDS[..knobs.slots], is_verbose));
+    world.trace.note(|| format!("-- {knobs:?}"));
+    let (history, delivered) = (History::default(), Delivered::default());
+    let follower = tokio::spawn(follow(world.clone(), delivered.clone(), random));
+    let mut slots = JoinSet::new();
+    for id in &IDS[..knobs.slots] {
+        slots.spawn(Slot::new(id, world.clone(), knobs.clone(), history.clone()).run());
+    }
+    let mut ends = Vec::new();
+    let mut findings = Vec::new();
+    while let Some(done) = slots.join_next().await {
+        let (ended, found) = done.expect("a slot does not panic");
+        ends.extend(ended);
+        findings.extend(found);
+    }
+    world.healed().await;
+    tokio::time::sleep(knobs.aftermath()).await;
+    world.close_eyes();
+    let logs = truth::read(&world.cluster, TOPIC, world.plan.partitions, world.plan.brokers).await;
+    follower.abort();
+    let rows = history.rows();
+    let patience = knobs.producer.delivery_timeout + knobs.client.request_timeout + Duration::from_secs(1);
+    findings.extend(check::sends(&rows, &logs, patience));
+    findings.extend(check::transactions(&rows, &ends, &logs));
+    findings.extend(delivered.check(&logs));
+    Report::of(&world, findings, rows.len() + ends.len() + delivered.len())
+}
+
+/// A process that reads all along.
+async fn follow(world: Arc<World>, delivered: Delivered, random: Random) {
+    loop {
+        if let Ok(process) = world.process("reader", ClientConfig::default()).await {
+            return Tail::new(&process, TOPIC, world.plan.partitions, delivered, random).follow().await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
