@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 /// One name of the crate's root that a file uses, and where.
-pub struct Import {
+pub(crate) struct Import {
     /// From 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The name after `crate::`, as `cluster`; `*` for all of them.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 enum Token {
@@ -16,7 +16,7 @@ enum Token {
 }
 
 /// The room of a file below `src/`: its directory, or its own name.
-pub fn room(file: &str) -> &str {
+pub(crate) fn room(file: &str) -> &str {
     file.split('/').next().unwrap_or(file).trim_end_matches(".rs")
 }
 
@@ -28,7 +28,7 @@ fn depth(file: &str) -> usize {
 }
 
 /// Every name of the root that `source` uses by `crate::` or by enough `super::`.
-pub fn imports(file: &str, source: &str) -> Vec<Import> {
+pub(crate) fn imports(file: &str, source: &str) -> Vec<Import> {
     let tokens = tokens(source);
     let (mut found, mut braces, mut inline) = (Vec::new(), 0usize, Vec::new());
     let mut at = 0;
@@ -57,7 +57,7 @@ pub fn imports(file: &str, source: &str) -> Vec<Import> {
 }
 
 /// What `lib.rs` gives a second name at the root: `pub use client::Client` makes `Client` one of `client`.
-pub fn reexports(lib: &str) -> BTreeMap<String, String> {
+pub(crate) fn reexports(lib: &str) -> BTreeMap<String, String> {
     let tokens = tokens(lib);
     let mut found = BTreeMap::new();
     for at in 0..tokens.len() {
