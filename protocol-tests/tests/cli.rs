@@ -138,7 +138,7 @@ fn lines_of_one_transaction_are_all_visible() {
 #[test]
 fn topics_are_created_listed_described_and_deleted() {
     let broker = TcpBroker::start();
-    
+
     let topics = |arguments: &str| {
         let (action, more) = arguments.split_once(' ').unwrap_or((arguments, ""));
         milena(["topics", action, "-b", &broker.at()]).args(more.split_whitespace()).run()

@@ -1,5 +1,6 @@
-//! Workload: idempotent producers append from several lanes while the cluster fails under them, and go away mid-call.
+//! Workload: idempotent producers append from several lanes while the cluster fails under them, and a reader follows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use milena::config::{ClientConfig, ProducerConfig};
@@ -11,10 +12,13 @@ use tokio::time::Instant;
 use super::history::{History, Outcome, Row, Sent};
 use super::plan::Plan;
 use super::random::Random;
+use super::tail::{self, Delivered};
 use super::world::{Process, START_MS, World};
 use super::{Report, abandon, check, truth};
 
 const TOPIC: &str = "events";
+/// Quiet time before the logs are looked at.
+const AFTERMATH: Duration = Duration::from_secs(20);
 
 /// Settings of one run, drawn from its seed.
 #[derive(Clone, Debug)]
@@ -60,9 +64,12 @@ impl Knobs {
 pub(super) async fn run(plan: Plan, is_verbose: bool) -> Report {
     let mut random = Random::new(plan.seed, "idempotent");
     let knobs = Knobs::new(&mut random);
-    let world = World::start(plan, &[TOPIC], &[], is_verbose);
+    let world = Arc::new(World::start(plan, &[TOPIC], &[], is_verbose));
     world.trace.note(|| format!("-- {knobs:?}"));
     let history = History::default();
+    let delivered = Delivered::default();
+    let has_reader = random.chance(0.5);
+    let reader = has_reader.then(|| tokio::spawn(tail::follow(world.clone(), TOPIC, delivered.clone(), random)));
     let mut findings = Vec::new();
     let mut producers = JoinSet::new();
     for number in 0..knobs.producers {
@@ -79,11 +86,15 @@ pub(super) async fn run(plan: Plan, is_verbose: bool) -> Report {
         findings.extend(done.expect("a workload does not panic"));
     }
     world.healed().await;
-    // Requests may outlive their producers by the longest delay there is.
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    // Requests may outlive their producers by the longest delay there is, and readers need a while.
+    tokio::time::sleep(AFTERMATH).await;
     world.close_eyes();
     let logs = truth::read(&world.cluster, TOPIC, world.plan.partitions, world.plan.brokers).await;
     findings.extend(check::sends(&history.rows(), &logs, knobs.patience()));
+    if let Some(reader) = reader {
+        reader.abort();
+        findings.extend(delivered.check(&logs));
+    }
     Report::of(&world, findings, history.len())
 }
 

@@ -86,7 +86,8 @@ impl Suite {
     fn describe(&self, red: &[(u64, Vec<String>)]) -> String {
         let mut text = format!("{} of {} seeds broke a promise:\n", red.len(), self.seeds.end - self.seeds.start);
         for (seed, findings) in red.iter().take(10) {
-            let shown: Vec<&str> = findings.iter().take(4).map(String::as_str).collect();
+            let shown: Vec<String> =
+                findings.iter().take(4).map(|finding| finding.chars().take(300).collect()).collect();
             text += &format!("seed {seed}:\n  {}\n  {}\n", shown.join("\n  "), replay_command(self.workload, *seed));
         }
         text

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use milena::config::ConsumerConfig;
+use milena::config::{ClientConfig, ConsumerConfig};
 use milena::consumer::{Consumer, Polled};
 use milena::{IsolationLevel, Position, TopicPartition};
 
 use super::random::Random;
 use super::truth::PartitionLog;
-use super::world::Process;
+use super::world::{Process, World};
 
 /// What was delivered, by partition, in order: offset and value.
 #[derive(Clone, Default, Debug)]
@@ -52,8 +52,20 @@ impl Delivered {
     }
 }
 
+/// A process that reads all of `topic`, from its first record on, until the task is aborted.
+pub(super) async fn follow(world: Arc<World>, topic: &'static str, delivered: Delivered, random: Random) {
+    // A silent connection must be given up before the logs are looked at.
+    let config = ClientConfig { request_timeout: Duration::from_secs(3), ..ClientConfig::default() };
+    loop {
+        if let Ok(process) = world.process("reader", config.clone()).await {
+            return Tail::new(&process, topic, world.plan.partitions, delivered, random).follow().await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// A consumer at work.
-pub(super) struct Tail {
+struct Tail {
     consumer: Consumer,
     partitions: Vec<TopicPartition>,
     delivered: Delivered,
@@ -62,13 +74,7 @@ pub(super) struct Tail {
 
 impl Tail {
     /// A consumer that begins at the first record.
-    pub(super) fn new(
-        process: &Process,
-        topic: &str,
-        partitions: i32,
-        delivered: Delivered,
-        mut random: Random,
-    ) -> Self {
+    fn new(process: &Process, topic: &str, partitions: i32, delivered: Delivered, mut random: Random) -> Self {
         let config = ConsumerConfig {
             isolation_level: IsolationLevel::ReadCommitted,
             fetch_max_wait: random.millis(1..500),
@@ -83,7 +89,7 @@ impl Tail {
     }
 
     /// Reads until dropped.
-    pub(super) async fn follow(mut self) {
+    async fn follow(mut self) {
         loop {
             // A poll that is given up loses nothing.
             let Ok(polled) = tokio::time::timeout(self.random.millis(1..2_000), self.consumer.poll()).await else {

@@ -10,7 +10,7 @@ use super::history::History;
 use super::plan::Plan;
 use super::random::Random;
 use super::slot::Slot;
-use super::tail::{Delivered, Tail};
+use super::tail::{self, Delivered};
 use super::world::World;
 use super::{Report, check, truth};
 
@@ -71,7 +71,7 @@ pub(super) async fn run(plan: Plan, is_verbose: bool) -> Report {
     let world = Arc::new(World::start(plan, &[TOPIC], &IDS[..knobs.slots], is_verbose));
     world.trace.note(|| format!("-- {knobs:?}"));
     let (history, delivered) = (History::default(), Delivered::default());
-    let follower = tokio::spawn(follow(world.clone(), delivered.clone(), random));
+    let follower = tokio::spawn(tail::follow(world.clone(), TOPIC, delivered.clone(), random));
     let mut slots = JoinSet::new();
     for id in &IDS[..knobs.slots] {
         slots.spawn(Slot::new(id, world.clone(), knobs.clone(), history.clone()).run());
@@ -94,14 +94,4 @@ pub(super) async fn run(plan: Plan, is_verbose: bool) -> Report {
     findings.extend(check::transactions(&rows, &ends, &logs));
     findings.extend(delivered.check(&logs));
     Report::of(&world, findings, rows.len() + ends.len() + delivered.len())
-}
-
-/// A process that reads all along.
-async fn follow(world: Arc<World>, delivered: Delivered, random: Random) {
-    loop {
-        if let Ok(process) = world.process("reader", ClientConfig::default()).await {
-            return Tail::new(&process, TOPIC, world.plan.partitions, delivered, random).follow().await;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
 }
