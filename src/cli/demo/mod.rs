@@ -41,13 +41,14 @@ pub(super) async fn run(options: DemoOptions) -> Outcome {
         cluster.addresses().first().ok_or_else(|| Failure::Failed("the broker has no address".into()))?.to_string();
     println!("embedded broker on {address}, seed {seed}");
     let client = Client::connect(&address).await?;
-    let verifier = Verifier::start(&client, options.records)?;
+    let (verifier, reading) = Verifier::start(&client, options.records)?;
     let began = Instant::now();
     let filling = tokio::spawn(fill(client.clone(), options.records));
     let copying = Copying::new(address, scratch.0.clone());
     let all = tokio::time::timeout(PATIENCE, copy_all(copying, &verifier, &options, seed)).await;
     let copied = all.map_err(|_| Failure::Failed(format!("not done after {PATIENCE:?}: {}", verifier.summary())))??;
     let filled = filling.await.map_err(|e| Failure::Failed(format!("filling ended: {e}")))??;
+    reading.abort();
     report(&options, filled, began.elapsed(), &copied, &verifier)
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use super::super::Failure;
 use super::{OUTPUT, PARTITIONS};
@@ -26,15 +27,16 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    pub(super) fn start(client: &Client, expected: u64) -> Result<Arc<Verifier>, Failure> {
+    /// The counts, and the task that reads; it goes on until it is aborted.
+    pub(super) fn start(client: &Client, expected: u64) -> Result<(Arc<Verifier>, JoinHandle<()>), Failure> {
         let config = ConsumerConfig { isolation_level: IsolationLevel::ReadCommitted, ..ConsumerConfig::default() };
         let consumer = client.consumer(config)?;
         consumer.assign((0..PARTITIONS).map(|p| (TopicPartition::new(OUTPUT, p), Position::Earliest)));
         let [seen, doubled, skipped, foreign] = [(); 4].map(|()| AtomicU64::new(0));
         let (failed, changed) = (OnceLock::new(), Notify::new());
         let verifier = Arc::new(Verifier { expected, seen, doubled, skipped, foreign, failed, changed });
-        tokio::spawn(follow(Arc::clone(&verifier), consumer));
-        Ok(verifier)
+        let reading = tokio::spawn(follow(Arc::clone(&verifier), consumer));
+        Ok((verifier, reading))
     }
 
     /// Committed records seen so far.
