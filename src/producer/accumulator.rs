@@ -11,7 +11,7 @@ use super::delivery::{Completion, Delivery};
 use super::partitioner::{Load, Sticky, by_key};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::NewRecord;
-use crate::types::TopicName;
+use crate::types::{ProducerIdentity, TopicName};
 use crate::wire::batch::{BATCH_HEADER_LEN, BatchBuilder, record_size_upper_bound};
 
 /// The first buffer of a batch: ten thousand partitions with a record each stay cheap; a busy one grows to its size.
@@ -38,6 +38,8 @@ pub(super) struct Shared {
     pub is_adaptive: bool,
     pub ignores_keys: bool,
     pub topics: Mutex<Vec<Arc<TopicState>>>,
+    /// Who the records of the transaction are from.
+    pub identity: Mutex<ProducerIdentity>,
 }
 
 impl Shared {
@@ -50,6 +52,12 @@ impl Shared {
     /// Whether handles of this number may append.
     pub(super) fn is_open(&self, gate: u64) -> bool {
         self.gate.load(Ordering::SeqCst) == gate
+    }
+
+    /// From now on handles of this number may append.
+    pub(super) fn admit(&self, gate: u64) {
+        *lock(&self.refusal) = None;
+        self.gate.store(gate, Ordering::SeqCst);
     }
 
     /// From now on nobody may append, for this reason.

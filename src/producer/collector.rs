@@ -132,6 +132,11 @@ impl Collector {
         }
     }
 
+    /// Passes every slot's lock and takes what is there: after the gate was closed, nothing comes behind it.
+    pub(super) fn sweep(&mut self, now: Instant, sender: &mut Sender, flushes: &mut Flushes) {
+        (0..self.places.len()).for_each(|p| self.take(now, p, true, sender, flushes));
+    }
+
     /// Takes what a slot has closed, and its open batch too if told so.
     fn take(&mut self, now: Instant, p: usize, also_open: bool, sender: &mut Sender, flushes: &mut Flushes) {
         let Some((topic, partition)) = self.places.get(p) else { return };

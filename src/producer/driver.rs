@@ -1,5 +1,7 @@
 //! Waits for everything the sender asked for: one task per producer, woken on edges, none per request or record.
 
+mod transactions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,8 +15,9 @@ use super::collector::{Collector, Pace};
 use super::delivery::Outcome;
 use super::flushes::{Flushes, Reply};
 use super::sender::{Batch, Event, ProduceRequest, Sender};
+use super::txn::{BeginReply, End, EndReply, Offsets, OffsetsReply, Txn};
 use super::waits::{Done, Sent, Waits};
-use super::{identity, response};
+use super::{identity, response, txn};
 use crate::cluster::{Cluster, Lane};
 use crate::config::{Acks, ProducerConfig};
 use crate::connection::Connection;
@@ -30,12 +33,24 @@ pub(super) enum Command {
     Flush(Reply),
     /// The same, and then end.
     Close(Reply),
+    /// Begin a transaction.
+    Begin(BeginReply),
+    /// Add a group's offsets to it.
+    Offsets(String, Offsets, OffsetsReply),
+    /// End it.
+    End(End, EndReply),
+    /// Its handle was dropped.
+    Dropped,
+    /// What was prepared has been ended by whoever has it.
+    PreparedEnded,
 }
 
 /// A job's result.
 enum Job {
     Connected(BrokerId, Result<Connection>),
     Identity(Result<ProducerIdentity>),
+    /// A coordinator's answer, and whether some attempt may be applied later.
+    Transaction(txn::Answer, bool),
 }
 
 pub(super) struct Driver {
@@ -50,6 +65,7 @@ pub(super) struct Driver {
     topics: FixedMap<TopicName, usize>,
     waits: Waits<Job>,
     stale: BTreeSet<TopicName>,
+    txn: Option<Txn>,
     is_closing: bool,
 }
 
@@ -62,6 +78,7 @@ impl Driver {
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
         Self {
+            txn: config.transactional_id.clone().map(Txn::new),
             collector: Collector::new(config.linger, config.delivery_timeout),
             shared,
             cluster,
@@ -84,7 +101,7 @@ impl Driver {
         loop {
             let now = tokio::time::Instant::now().into_std();
             let timeout = self.step(now);
-            if self.is_closing && self.flushes.is_idle() {
+            if self.is_closing && self.flushes.is_idle() && self.txn.as_ref().is_none_or(Txn::is_settled) {
                 return;
             }
             tokio::select! {
@@ -121,6 +138,9 @@ impl Driver {
             self.waits.start(async move { Job::Identity(identity::fetch(&cluster).await) });
         }
         self.drain_events();
+        if self.txn.is_some() {
+            self.step_transaction(now);
+        }
         [self.sender.poll_timeout(), self.collector.poll_timeout()].into_iter().flatten().min()
     }
 
@@ -129,20 +149,21 @@ impl Driver {
     }
 
     fn handle_command(&mut self, now: Instant, command: Option<Command>) {
-        let reply = match command {
-            Some(Command::Flush(reply)) => Some(reply),
-            Some(Command::Close(reply)) => {
-                self.is_closing = true;
-                Some(reply)
-            }
-            None => {
-                self.is_closing = true;
-                None
-            }
-        };
-        if self.is_closing {
-            self.shared.refuse(None);
+        match command {
+            Some(Command::Flush(reply)) => self.flush(now, Some(reply)),
+            Some(Command::Close(reply)) => self.close(now, Some(reply)),
+            None => self.close(now, None),
+            Some(other) => self.handle_transaction(now, other),
         }
+    }
+
+    fn close(&mut self, now: Instant, reply: Option<Reply>) {
+        self.is_closing = true;
+        self.shared.refuse(None);
+        self.flush(now, reply);
+    }
+
+    fn flush(&mut self, now: Instant, reply: Option<Reply>) {
         self.learn_new_topics();
         self.collect(now, Pace::Flush);
         reply.into_iter().for_each(|reply| self.flushes.wait(reply));
@@ -179,15 +200,15 @@ impl Driver {
             let error = Error::new(Operation::Produce, ErrorKind::Network, request.broker.to_string(), "not connected");
             return self.sender.handle_unknown(now, request.id, &error);
         };
-        let version = match connection.version_up_to::<ProduceApi>(MAX_PRODUCE) {
+        let version = match connection.version_up_to::<ProduceApi>(self.max_produce()) {
             Ok(version) => version,
             Err(error) => return self.sender.handle_unknown(now, request.id, &error),
         };
         let batches: Vec<_> = request.batches.iter().map(partition_batch).collect();
         let timeout = self.cluster.config().request_timeout;
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        let acks = self.config.acks.code();
-        let frame = produce::encode(connection.client_id(), version, None, acks, timeout_ms, &batches);
+        let (id, acks) = (self.config.transactional_id.as_deref(), self.config.acks.code());
+        let frame = produce::encode(connection.client_id(), version, id, acks, timeout_ms, &batches);
         let deadline = tokio::time::Instant::from_std(now) + timeout;
         let response = connection.submit(frame, deadline, self.config.acks != Acks::None);
         self.waits.send(Sent { id: request.id, version, connection, response });
@@ -202,6 +223,7 @@ impl Driver {
                 self.sender.handle_connected(now, broker, result.is_ok());
                 result.into_iter().for_each(|connection| drop(self.connections.insert(broker, connection)));
             }
+            Done::Job(Job::Transaction(answer, is_late)) => self.transaction_answered(now, answer, is_late),
             Done::Job(Job::Identity(Ok(identity))) => self.sender.handle_identity(now, identity),
             Done::Job(Job::Identity(Err(error))) if error.is_retriable() => self.sender.handle_no_identity(now, None),
             Done::Job(Job::Identity(Err(error))) => {
@@ -249,7 +271,7 @@ impl Driver {
         while let Some(event) = self.sender.poll_event() {
             match event {
                 Event::Done(batch, outcome) => self.done(batch, outcome),
-                Event::Sent(p) => {
+                Event::Dequeued(p) => {
                     self.collector.place(p).into_iter().for_each(|(topic, partition)| topic.count_sent(partition));
                 }
                 Event::Split { partition, charged, flush } => {
@@ -258,7 +280,15 @@ impl Driver {
                     self.collector.count_queued(partition);
                 }
                 Event::Refresh(topic) => drop(self.stale.insert(topic)),
-                Event::NeedsPartition(_) | Event::TransactionFailed(_) => {}
+                Event::NeedsPartition(p) => self.txn.iter_mut().for_each(|txn| txn.handle_partition(p)),
+                Event::TransactionFailed(error) => {
+                    self.txn.iter_mut().for_each(|txn| txn.handle_failed(error.clone()));
+                }
+                Event::Reached => self.txn.iter_mut().for_each(Txn::handle_reached),
+                Event::Written(p, records) => {
+                    let tp = self.sender.partition(p);
+                    self.txn.iter_mut().for_each(|txn| txn.handle_written(tp, records));
+                }
             }
         }
         if !self.stale.is_empty() {
@@ -293,9 +323,6 @@ impl Drop for Driver {
         self.drain_events();
     }
 }
-
-/// The newest Produce that is not bound to the rules of TV2 (12) or to topic ids (13).
-const MAX_PRODUCE: i16 = 11;
 
 fn partition_batch<'a>(batch: &'a (usize, crate::types::TopicPartition, bytes::Bytes)) -> PartitionBatch<'a> {
     let (_, tp, bytes) = batch;

@@ -56,7 +56,7 @@ impl Flushes {
         self.outstanding.is_empty()
     }
 
-    /// Forgets what failed: the transaction it belonged to has been aborted.
+    /// Forgets what failed: the transaction it belonged to is over.
     pub(super) fn forget_failure(&mut self) {
         self.first_failure = None;
     }

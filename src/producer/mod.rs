@@ -3,6 +3,7 @@
 mod accumulator;
 mod budget;
 mod collector;
+mod coordinate;
 mod delivery;
 mod driver;
 mod flushes;
@@ -13,6 +14,7 @@ mod response;
 mod sender;
 mod topic;
 mod transaction;
+mod txn;
 mod waits;
 
 use std::fmt;
@@ -25,6 +27,7 @@ use crate::cluster::Cluster;
 use crate::config::ProducerConfig;
 use crate::error::{Error, Result};
 use crate::record::NewRecord;
+use crate::types::ProducerIdentity;
 use accumulator::{Shared, TopicState};
 use budget::{Budget, lock};
 use driver::{Command, Driver};
@@ -121,6 +124,7 @@ fn shared(cluster: &Cluster, config: &ProducerConfig, gate: u64) -> Shared {
         is_adaptive: config.partitioner_adaptive_partitioning_enable,
         ignores_keys: config.partitioner_ignore_keys,
         topics: Mutex::default(),
+        identity: Mutex::new(ProducerIdentity::NONE),
     }
 }
 

@@ -68,6 +68,7 @@ impl Sender {
             broker.in_flight -= 1;
         }
         self.has_unanswered |= error.maybe_applied();
+        self.events.extend(error.maybe_applied().then_some(Event::Reached));
         for (p, ordinal) in sent.batches {
             if let Some(batch) = self.partitions[p].land(ordinal) {
                 if error.recovery() == Recovery::Retry || error.maybe_applied() {
@@ -83,6 +84,10 @@ impl Sender {
 
     fn answered(&mut self, now: Instant, p: usize, mut batch: Batch, answer: &Answer) {
         let verdict = Verdict::of(answer.code);
+        // A coordinator that is busy with the last transaction has not begun this one.
+        if self.settings.numbering == Numbering::Transactional && answer.code != ErrorCode::CONCURRENT_TRANSACTIONS {
+            self.events.push_back(Event::Reached);
+        }
         let may_be_written = !is_refusal(answer.code);
         match verdict {
             Verdict::Written => self.written(p, batch, answer.base_offset, answer.log_append_time_ms),
@@ -120,6 +125,9 @@ impl Sender {
         let partition = &mut self.partitions[p];
         partition.failures = 0;
         partition.is_known = true;
+        if self.settings.numbering == Numbering::Transactional {
+            self.events.push_back(Event::Written(p, batch.records));
+        }
         self.events.push_back(Event::Done(batch, Outcome::Written { base_offset, log_append_time_ms }));
     }
 

@@ -60,12 +60,16 @@ pub(super) enum Event {
         /// The flush of the whole.
         flush: u64,
     },
-    /// A batch left the queue of its partition for the first time.
-    Sent(usize),
+    /// A batch of this partition was sent for the first time, or ended without having been sent.
+    Dequeued(usize),
     /// The leader of a partition of this topic has to be looked up again.
     Refresh(TopicName),
     /// A batch waits for its partition to be added to the transaction.
     NeedsPartition(usize),
+    /// A batch may have reached its partition.
+    Reached,
+    /// So many records of this partition are written.
+    Written(usize, u32),
     /// A batch failed: the transaction cannot be committed.
     TransactionFailed(Error),
 }
@@ -247,7 +251,7 @@ impl Sender {
             let (mut batch, stamp) = partition.take(at, numbering)?;
             let bytes = batch.seal(stamp);
             if batch.attempts == 0 {
-                self.events.push_back(Event::Sent(p));
+                self.events.push_back(Event::Dequeued(p));
             }
             batch.attempts += 1;
             let ordinal = batch.ordinal;
@@ -370,11 +374,6 @@ impl Sender {
         self.fail_queued(now, error);
     }
 
-    /// Whether no batch waits for anything.
-    pub(super) fn is_idle(&self) -> bool {
-        self.partitions.iter().all(|p| p.queue.is_empty() && p.in_flight.is_empty())
-    }
-
     /// Whether an answer is outstanding, its batch expired or not.
     pub(super) fn has_requests(&self) -> bool {
         !self.requests.is_empty()
@@ -384,7 +383,7 @@ impl Sender {
     fn fail(&mut self, p: usize, batch: Batch, error: Error) {
         let partition = &mut self.partitions[p];
         if batch.attempts == 0 {
-            self.events.push_back(Event::Sent(p));
+            self.events.push_back(Event::Dequeued(p));
         }
         match self.settings.numbering {
             Numbering::None => {}
@@ -392,6 +391,7 @@ impl Sender {
             Numbering::Transactional => {
                 partition.needs_bump |= batch.stamp.is_some();
                 self.has_unanswered |= error.maybe_applied();
+                self.events.extend(error.maybe_applied().then_some(Event::Reached));
                 self.events.push_back(Event::TransactionFailed(error.clone()));
             }
         }
