@@ -83,6 +83,11 @@ impl Slots {
                 Slot::Gone => return Poll::Ready(Err(gone())),
             }
         }
+        if self.preparing.is_some() {
+            // Another producer's records would overtake those of the last epoch that are still on their way.
+            self.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
         match slot {
             Slot::Open(open) => Poll::Ready(Ok(open)),
             _ => Poll::Ready(Err(gone())),
