@@ -98,6 +98,8 @@ pub struct Plan {
     pub phases: Vec<Phase>,
     /// In order of time.
     pub incidents: Vec<(Duration, Incident)>,
+    /// The longest a request or an answer is held back.
+    pub longest_delay: Duration,
     /// Lets every new connection take a time that no seed decides: a plant, which the comparison of traces must catch.
     pub has_unseeded_draw: bool,
 }
@@ -132,6 +134,7 @@ impl Plan {
             transaction_version: random.pick(&[0, 1, 2, 2]),
             phases,
             incidents,
+            longest_delay: Duration::from_secs(9),
             has_unseeded_draw: false,
         }
     }

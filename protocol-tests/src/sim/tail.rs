@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use milena::config::{ClientConfig, ConsumerConfig};
 use milena::consumer::{Consumer, Polled};
-use milena::{IsolationLevel, Position, TopicPartition};
+use milena::{ErrorKind, IsolationLevel, Position, TopicPartition};
 
 use super::random::Random;
 use super::truth::PartitionLog;
@@ -116,7 +116,8 @@ impl Tail {
 
     /// A failed partition is taken out until it is assigned again, where its reader is.
     async fn resume_after(&mut self, error: &milena::Error) {
-        if !error.is_retriable() {
+        // Behind a request that vanished, the next answer breaks the protocol: that may be told.
+        if !error.is_retriable() && error.kind() != ErrorKind::Protocol {
             self.delivered.lock().findings.push(format!("C6: a passing fault ended a partition: {error}"));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

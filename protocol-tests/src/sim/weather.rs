@@ -11,18 +11,26 @@ use super::plan::Fault;
 use super::random::Random;
 
 /// The faults of the current phase, shared by the cluster's hook and every process's network.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Weather(Arc<Mutex<Vec<(Fault, f64)>>>);
+#[derive(Clone, Debug)]
+pub(super) struct Weather {
+    faults: Arc<Mutex<Vec<(Fault, f64)>>>,
+    longest_delay: Duration,
+}
 
 impl Weather {
+    /// Quiet, until faults are set.
+    pub(super) fn new(longest_delay: Duration) -> Self {
+        Self { faults: Arc::default(), longest_delay }
+    }
+
     /// From now on these faults strike, and no others.
     pub(super) fn set(&self, faults: Vec<(Fault, f64)>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = faults;
+        *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
     }
 
     /// Whether `fault` strikes now. Draws only where the fault is about.
     pub(super) fn strikes(&self, fault: Fault, random: &mut Random) -> bool {
-        let faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         let chance = faults.iter().find(|(other, _)| *other == fault).map(|(_, chance)| *chance);
         drop(faults);
         chance.is_some_and(|chance| random.chance(chance))
@@ -51,10 +59,10 @@ impl Weather {
             return Verdict::ThrottleMs(i32::try_from(random.within(1..800)).unwrap_or(1));
         }
         if self.strikes(Fault::Delay, random) {
-            return Verdict::Delay(lateness(random));
+            return Verdict::Delay(lateness(random).min(self.longest_delay));
         }
         if self.strikes(Fault::DelayAnswer, random) {
-            return Verdict::DelayAnswer(lateness(random));
+            return Verdict::DelayAnswer(lateness(random).min(self.longest_delay));
         }
         Verdict::Pass
     }

@@ -58,7 +58,7 @@ impl World {
             let (name, configs) = ((*name).to_owned(), BTreeMap::new());
             cluster.control(Control::CreateTopic { name, partitions: plan.partitions, configs });
         }
-        let weather = Weather::default();
+        let weather = Weather::new(plan.longest_delay);
         cluster.control(Control::Tap(Some(trace.tap())));
         cluster.control(Control::Intercept(Some(weather.hook(Random::new(plan.seed, "requests")))));
         let world = Self { plan, cluster, trace, weather, start: Instant::now(), fate: Mutex::new(None) };
