@@ -8,10 +8,22 @@ fn idempotent_sends_are_written_where_they_say_once_and_in_order() {
 }
 
 #[test]
+fn transactions_are_seen_whole_or_not_at_all() {
+    Suite::new(Workload::Transactions, 0..400).check();
+}
+
+#[test]
+fn copy_gives_each_record_once_whatever_kills_the_job() {
+    Suite::new(Workload::Copy, 0..300).check();
+}
+
+#[test]
 fn one_seed_gives_one_trace() {
-    for seed in [1, 7, 42, 1_000, 31_337] {
-        let again = || run(Workload::Idempotent, Plan::new(seed), false);
-        assert_eq!(again(), again(), "seed {seed}");
+    for workload in [Workload::Idempotent, Workload::Transactions] {
+        for seed in [1, 7, 42, 1_000, 31_337] {
+            let again = || run(workload, Plan::new(seed), false);
+            assert_eq!(again(), again(), "{workload:?}, seed {seed}");
+        }
     }
 }
 
