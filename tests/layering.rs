@@ -112,6 +112,15 @@ fn every_file_says_what_it_keeps_true() {
 }
 
 #[test]
+fn nothing_is_left_to_be_done() {
+    for (name, source) in sources() {
+        for open in ["todo!", "unimplemented!"] {
+            assert!(!source.contains(&format!("{open}(")), "{name} holds {open}");
+        }
+    }
+}
+
+#[test]
 fn no_unsafe_code_can_come_in() {
     assert!(sources()["lib.rs"].lines().any(|line| line == "#![forbid(unsafe_code)]"));
 }

@@ -24,7 +24,8 @@ pub(super) async fn run(options: CopyOptions) -> Outcome {
         ));
     }
     let subscription = subscription(&options.from)?;
-    let config = connect::config(&options.connect)?;
+    let mut config = connect::config(&options.connect)?;
+    bound_memory(&mut config, &options);
     let client = connect::client(&config).await?;
     let target = match &options.to_brokers {
         Some(brokers) => {
@@ -50,6 +51,17 @@ pub(super) async fn run(options: CopyOptions) -> Outcome {
     shown.abort();
     summary(&progress, began.elapsed());
     outcome
+}
+
+/// Each task has a reader and, exactly once, two producers: smaller buffers than one client's defaults keep them all busy.
+fn bound_memory(config: &mut Config, options: &CopyOptions) {
+    let is_given = |property: &str| options.connect.properties.iter().any(|(name, _)| name == property);
+    if !is_given("buffer.memory") {
+        config.producer.buffer_memory = 8 << 20;
+    }
+    if !is_given("queued.max.bytes") {
+        config.consumer.queued_max_bytes = 8 << 20;
+    }
 }
 
 /// Stops with a last checkpoint when asked to.
