@@ -106,7 +106,9 @@ async fn transactions_are_all_or_nothing_under_both_versions_of_the_rules() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_client_prepared_another_ends_and_the_producer_goes_on() {
-    for (kafka, name) in [(LiveKafka::shared(), "producer-prepared-2"), (LiveKafka::shared_tv1(), "producer-prepared-1")] {
+    for (kafka, name) in
+        [(LiveKafka::shared(), "producer-prepared-2"), (LiveKafka::shared_tv1(), "producer-prepared-1")]
+    {
         let (java, at) = (kafka.java(), kafka.bootstrap());
         java.create_topic(&at, name, 3, 1, &[]);
         let other = client(&at).await;
