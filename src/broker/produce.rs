@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::api::{Answer, Call, Outcome, Serve};
+use super::api::{Answer, Call, Outcome, Serve, text};
 use super::core::{Core, Timer};
 use super::log::Appended;
 use super::topics::Topic;
@@ -13,7 +13,7 @@ use crate::error::ErrorCode;
 use crate::types::{TopicId, TopicName, TopicPartition};
 use crate::wire::batch::{Batch, Batches, Compression};
 use crate::wire::messages::produce_response::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
 use crate::wire::messages::{ProduceRequest, ProduceResponse, TransactionalId};
 
@@ -33,6 +33,20 @@ struct Waiting {
     response: ProduceResponse,
     /// What the high watermarks must reach.
     needs: Vec<(TopicPartition, i64)>,
+}
+
+/// Why a batch is not written; a refusal by the log itself says where the log starts, one before it says -1.
+struct Refused {
+    code: ErrorCode,
+    log_start: i64,
+    /// The records at fault, where single ones are (KIP-467).
+    records: Vec<BatchIndexAndErrorMessage>,
+}
+
+impl From<ErrorCode> for Refused {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, log_start: -1, records: Vec::new() }
+    }
 }
 
 /// What all batches of one request share.
@@ -61,13 +75,13 @@ impl Serve for ProduceRequest {
             let mut answer = TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id);
             for data in topic.partition_data {
                 let mut partition = PartitionProduceResponse::default().with_index(data.index).with_base_offset(-1);
-                let target = known.clone().map(|name| TopicPartition::new(name, data.index));
+                let target = known.clone().map(|name| TopicPartition::new(name, data.index)).map_err(Refused::from);
                 match target.and_then(|tp| core.produce(&job, &tp, data.records).map(|done| (tp, done))) {
                     Ok((tp, done)) => {
                         core.acknowledge(&tp, &done, &mut partition);
                         needs.push((tp, done.next_offset));
                     }
-                    Err(code) => core.reject(code, &known, call.version, &mut partition, &mut response),
+                    Err(refused) => core.reject(refused, &known, call.version, &mut partition, &mut response),
                 }
                 answer.partition_responses.push(partition);
             }
@@ -103,21 +117,28 @@ impl Core {
         self.topics.get(name).map(|topic| topic.name.clone()).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
     }
 
-    fn produce(&mut self, job: &Job<'_>, tp: &TopicPartition, records: Option<Bytes>) -> Result<Appended, ErrorCode> {
+    fn produce(&mut self, job: &Job<'_>, tp: &TopicPartition, records: Option<Bytes>) -> Result<Appended, Refused> {
         let topic = self.topics.get(&tp.topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         let partition = topic.partition(tp.partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         if partition.leader != job.broker {
-            return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+            return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER.into());
         }
+        let start = partition.log.start();
+        let by_log = |code| Refused { code, log_start: start, records: Vec::new() };
         let in_sync = partition.replicas.iter().filter(|id| self.nodes.get(id).is_some_and(|n| n.is_up)).count();
         if job.acks == -1 && topic.config("min.insync.replicas").unwrap_or(1) > in_sync {
-            return Err(ErrorCode::NOT_ENOUGH_REPLICAS);
+            return Err(by_log(ErrorCode::NOT_ENOUGH_REPLICAS));
         }
         let append_time = self.log_append_time(topic);
-        let batch = self.checked(topic, records.unwrap_or_default(), job.version, append_time.is_some())?;
+        let batch = self.checked(topic, records.unwrap_or_default(), job.version)?;
+        let latest = self.now_ms().saturating_add(TIMESTAMP_AFTER_MAX_MS);
+        if append_time.is_none() && batch.header.max_timestamp_ms > latest {
+            return Err(Refused { records: later_than(&batch, latest), ..by_log(ErrorCode::INVALID_TIMESTAMP) });
+        }
         let first_of_v2 = self.enlist_batch(job.transactional_id, &batch, tp, job.version)?;
         let partition = self.topics.partition_mut(tp).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-        let appended = partition.log.append(&batch, partition.leader_epoch, append_time, first_of_v2)?;
+        let appended =
+            partition.log.append(&batch, partition.leader_epoch, append_time, first_of_v2).map_err(by_log)?;
         self.written(tp);
         Ok(appended)
     }
@@ -128,7 +149,7 @@ impl Core {
     }
 
     /// The one whole batch in `records`, if its header is one a client may send.
-    fn checked(&self, topic: &Topic, records: Bytes, version: i16, broker_time: bool) -> Result<Batch, ErrorCode> {
+    fn checked(&self, topic: &Topic, records: Bytes, version: i16) -> Result<Batch, ErrorCode> {
         let length = records.len();
         let batch = Batches::new(records).next().ok_or(ErrorCode::INVALID_RECORD)?;
         let batch = batch.map_err(|_| ErrorCode::CORRUPT_MESSAGE)?;
@@ -140,10 +161,6 @@ impl Core {
         }
         batch.verify_crc().map_err(|_| ErrorCode::CORRUPT_MESSAGE)?;
         check_header(&batch, version)?;
-        let newest = batch.header.max_timestamp_ms;
-        if !broker_time && newest > self.now_ms().saturating_add(TIMESTAMP_AFTER_MAX_MS) {
-            return Err(ErrorCode::INVALID_TIMESTAMP);
-        }
         Ok(batch)
     }
 
@@ -175,13 +192,15 @@ impl Core {
     /// Writes an error, and from version 10 on who leads instead (KIP-951).
     fn reject(
         &self,
-        code: ErrorCode,
+        Refused { code, log_start, records }: Refused,
         topic: &Result<TopicName, ErrorCode>,
         version: i16,
         answer: &mut PartitionProduceResponse,
         response: &mut ProduceResponse,
     ) {
         answer.error_code = code.0;
+        answer.log_start_offset = log_start;
+        answer.record_errors = records;
         if version < 10 || code != ErrorCode::NOT_LEADER_OR_FOLLOWER {
             return;
         }
@@ -249,6 +268,17 @@ impl Core {
         }
         self.reply::<ProduceRequest>(&waiting.call, waiting.response);
     }
+}
+
+/// The records from after `latest`; those of a compressed batch are not looked at.
+fn later_than(batch: &Batch, latest: i64) -> Vec<BatchIndexAndErrorMessage> {
+    let late = (0..).zip(batch.records().map_while(Result::ok)).filter(|(_, record)| record.timestamp_ms > latest);
+    let named = late.map(|(index, record)| {
+        let message = format!("the timestamp {} is after {latest}", record.timestamp_ms);
+        let error = BatchIndexAndErrorMessage::default().with_batch_index(index);
+        error.with_batch_index_error_message(Some(text(message)))
+    });
+    named.collect()
 }
 
 fn check_header(batch: &Batch, version: i16) -> Result<(), ErrorCode> {
