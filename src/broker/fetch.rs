@@ -112,7 +112,7 @@ impl Core {
         for wanted in &plan.wanted {
             let Ok(tp) = self.fetchable(call, wanted) else { return true };
             let Some(log) = self.topics.partition(&tp).map(|partition| &partition.log) else { return true };
-            if wanted.offset < log.start() || wanted.offset > log.end() || diverging(log, wanted).is_some() {
+            if wanted.offset < log.start() || wanted.offset > log.end() || diverging(log, wanted) != Ok(None) {
                 return true;
             }
             let left = plan.min_bytes.saturating_sub(bytes).min(wanted.max_bytes);
@@ -166,6 +166,9 @@ impl Core {
             Ok(tp) => tp,
             Err((code, tp)) => {
                 let mut data = failed(wanted.partition, code);
+                if ![ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ErrorCode::UNKNOWN_TOPIC_ID].contains(&code) {
+                    data.aborted_transactions = None;
+                }
                 if let Some(tp) = tp {
                     self.hint(call, &tp, &mut data, response);
                 }
@@ -175,11 +178,13 @@ impl Core {
         let Some(log) = self.topics.partition(&tp).map(|partition| &partition.log) else {
             return failed(wanted.partition, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         };
-        if let Some(end) = diverging(log, wanted) {
-            return shown(wanted, log).with_diverging_epoch(end).with_records(Some(Bytes::new()));
+        match diverging(log, wanted) {
+            Ok(None) => {}
+            Ok(Some(end)) => return shown(wanted, log).with_diverging_epoch(end).with_records(Some(Bytes::new())),
+            Err(code) => return failed(wanted.partition, code).with_aborted_transactions(None),
         }
         match log.read(wanted.offset, wanted.max_bytes.min(left), plan.isolation, is_first) {
-            None => failed(wanted.partition, ErrorCode::OFFSET_OUT_OF_RANGE),
+            None => failed(wanted.partition, ErrorCode::OFFSET_OUT_OF_RANGE).with_aborted_transactions(None),
             Some(slice) => {
                 let aborted = slice.aborted.iter().map(aborted_transaction).collect();
                 let is_committed = plan.isolation == IsolationLevel::ReadCommitted;
@@ -240,6 +245,7 @@ fn shown(wanted: &Wanted, log: &Log) -> PartitionData {
         .with_log_start_offset(log.start())
 }
 
+/// A partition that is not even looked for; one that refuses has no list of aborted transactions instead of an empty one.
 fn failed(partition: i32, code: ErrorCode) -> PartitionData {
     PartitionData::default()
         .with_partition_index(partition)
@@ -247,7 +253,7 @@ fn failed(partition: i32, code: ErrorCode) -> PartitionData {
         .with_high_watermark(-1)
         .with_last_stable_offset(-1)
         .with_log_start_offset(-1)
-        .with_aborted_transactions(None)
+        .with_aborted_transactions(Some(Vec::new()))
         .with_records(Some(Bytes::new()))
 }
 
@@ -255,12 +261,15 @@ fn aborted_transaction(aborted: &Aborted) -> AbortedTransaction {
     AbortedTransaction::default().with_producer_id(aborted.producer_id.into()).with_first_offset(aborted.first_offset)
 }
 
-/// Where the client's log and ours part, if the client says what it read last (KIP-595).
-fn diverging(log: &Log, wanted: &Wanted) -> Option<EpochEndOffset> {
+/// Where the client's log and ours part, if the client says what it read last (KIP-595); an epoch we do not know is an error.
+fn diverging(log: &Log, wanted: &Wanted) -> Result<Option<EpochEndOffset>, ErrorCode> {
     if wanted.last_fetched_epoch < 0 {
-        return None;
+        return Ok(None);
     }
     let (epoch, end) = log.end_of_epoch(wanted.last_fetched_epoch);
     let parts = epoch < wanted.last_fetched_epoch || end < wanted.offset;
-    parts.then(|| EpochEndOffset::default().with_epoch(epoch).with_end_offset(end))
+    if epoch < 0 || end < 0 {
+        return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+    }
+    Ok(parts.then(|| EpochEndOffset::default().with_epoch(epoch).with_end_offset(end)))
 }
