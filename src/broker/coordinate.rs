@@ -148,6 +148,11 @@ impl Core {
             return Ok(false);
         }
         let rules = if version >= 12 { TransactionVersion::V2 } else { TransactionVersion::V1 };
+        if let Some(partition) = self.topics.partition_mut(tp)
+            && (rules == TransactionVersion::V2 || self.settings.verify_partitions)
+        {
+            partition.log.producers_mut().verifying(&batch.header, rules);
+        }
         self.enlist(id, producer, tp, rules).map_err(|code| for_clients(code, rules, version >= 11))?;
         Ok(rules == TransactionVersion::V2)
     }

@@ -54,10 +54,10 @@ impl Groups {
     }
 
     /// Only a group without members may commit without a generation, and we keep no members.
-    fn check_generation(&self, group: &str, generation: i32, member: &str) -> Result<(), ErrorCode> {
+    fn check_generation(&self, group: &str, generation: i32) -> Result<(), ErrorCode> {
         match (generation, self.by_id.get(group)) {
             (..0, _) => Ok(()),
-            (_, Some(_)) if !member.is_empty() => Err(ErrorCode::UNKNOWN_MEMBER_ID),
+            (_, Some(_)) => Err(ErrorCode::UNKNOWN_MEMBER_ID),
             _ => Err(ErrorCode::ILLEGAL_GENERATION),
         }
     }
@@ -124,7 +124,7 @@ impl Serve for OffsetCommitRequest {
         let generation = self.generation_id_or_member_epoch;
         let allowed = core
             .check_coordinator(call, CoordinatorKind::Group, &group)
-            .and_then(|()| core.groups.check_generation(&group, generation, &self.member_id));
+            .and_then(|()| core.groups.check_generation(&group, generation));
         Outcome::Reply(commit_answer(self, |tp, offset| {
             allowed?;
             core.topics.partition(&tp).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
@@ -165,8 +165,8 @@ impl Serve for TxnOffsetCommitRequest {
         let allowed = core.may_commit_in_transaction(call, &self);
         let producer_id = *self.producer_id;
         Outcome::Reply(txn_commit_answer(self, |tp, offset| {
-            allowed?;
             core.topics.partition(&tp).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+            allowed?;
             let group = core.groups.by_id.entry(group.clone()).or_default();
             group.pending.entry(producer_id).or_default().insert(tp, offset?);
             Ok(())
@@ -185,7 +185,6 @@ impl Serve for TxnOffsetCommitRequest {
 impl Core {
     fn may_commit_in_transaction(&mut self, call: &Call, request: &TxnOffsetCommitRequest) -> Result<(), ErrorCode> {
         self.check_coordinator(call, CoordinatorKind::Group, &request.group_id)?;
-        self.groups.check_generation(&request.group_id, request.generation_id, &request.member_id)?;
         let producer = ProducerIdentity { producer_id: *request.producer_id, producer_epoch: request.producer_epoch };
         let rules = if call.version >= 5 { TransactionVersion::V2 } else { TransactionVersion::V1 };
         let tp = offsets_partition(&request.group_id);
@@ -194,7 +193,8 @@ impl Core {
         enlisted.map_err(|code| match for_clients(code, rules, call.version >= 4) {
             ErrorCode::NOT_ENOUGH_REPLICAS => ErrorCode::COORDINATOR_NOT_AVAILABLE,
             other => other,
-        })
+        })?;
+        self.groups.check_generation(&request.group_id, request.generation_id)
     }
 
     fn offsets_of_group(

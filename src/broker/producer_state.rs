@@ -66,10 +66,19 @@ pub(super) enum Admission {
     Duplicate(KeptBatch),
 }
 
+/// A transactional batch the coordinator is asked about, or refused: none of a later sequence may come before it.
+#[derive(Clone, Copy, Debug)]
+struct Verification {
+    epoch: i16,
+    lowest_sequence: i32,
+    version: TransactionVersion,
+}
+
 /// Every producer of one partition.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Producers {
     entries: BTreeMap<i64, Entry>,
+    verifications: BTreeMap<i64, Verification>,
 }
 
 /// The sequence of the last record of a batch of `count` records from `first`; wraps from `i32::MAX` to 0.
@@ -105,6 +114,16 @@ impl Producers {
         self.entries.values().filter_map(|entry| entry.open_since).min()
     }
 
+    /// Notes that the coordinator is asked about a batch (Kafka's `VerificationStateEntry`).
+    pub(super) fn verifying(&mut self, header: &BatchHeader, version: TransactionVersion) {
+        let ProducerIdentity { producer_id, producer_epoch: epoch } = header.producer;
+        let new = Verification { epoch, lowest_sequence: header.base_sequence, version };
+        let known = self.verifications.entry(producer_id).or_insert(new);
+        if epoch > known.epoch || (epoch == known.epoch && new.lowest_sequence < known.lowest_sequence) {
+            (known.epoch, known.lowest_sequence) = (epoch, new.lowest_sequence);
+        }
+    }
+
     /// Whether a client's batch may be written. `first_of_v2` says that its transaction (TV2) begins here with it.
     pub(super) fn admit(&self, header: &BatchHeader, first_of_v2: bool) -> Result<Admission, ErrorCode> {
         let unknown = Entry::new();
@@ -119,6 +138,10 @@ impl Producers {
         }
         if epoch < entry.epoch {
             return Err(ErrorCode::INVALID_PRODUCER_EPOCH);
+        }
+        let verification = self.verifications.get(&header.producer.producer_id);
+        if verification.is_some_and(|verification| header.base_sequence > verification.lowest_sequence) {
+            return Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
         }
         check_sequence(entry, epoch, header.base_sequence, first_of_v2)?;
         if entry.open_since.is_some() && !header.is_transactional() {
@@ -137,8 +160,9 @@ impl Producers {
             base_offset,
             timestamp_ms: header.max_timestamp_ms,
         });
-        if header.is_transactional() && entry.open_since.is_none() {
-            entry.open_since = Some(base_offset);
+        if header.is_transactional() {
+            entry.open_since.get_or_insert(base_offset);
+            self.verifications.remove(&header.producer.producer_id);
         }
     }
 
@@ -166,12 +190,18 @@ impl Producers {
         entry.enter_epoch(producer.producer_epoch);
         entry.coordinator_epoch = coordinator_epoch;
         entry.last_timestamp_ms = now_ms;
+        // The marker of version 2 carries the next transaction's epoch, and that one may be under way.
+        let is_of_next = |v: &Verification| v.version == TransactionVersion::V2 && v.epoch == producer.producer_epoch;
+        if !self.verifications.get(&producer.producer_id).is_some_and(is_of_next) {
+            self.verifications.remove(&producer.producer_id);
+        }
         entry.open_since.take()
     }
 
     /// Forgets one producer, as expiry (`producer.id.expiration.ms`) does.
     pub(super) fn forget(&mut self, producer_id: i64) {
         self.entries.remove(&producer_id);
+        self.verifications.remove(&producer_id);
     }
 }
 
@@ -265,6 +295,16 @@ mod tests {
         write(&mut producers, BatchHeader { attributes: 16, ..batch(0, 0, 1) }, 0);
         assert_eq!(producers.admit(&batch(0, 1, 1), false), Err(ErrorCode::INVALID_TXN_STATE));
         assert_eq!(producers.first_open(), Some(0));
+    }
+
+    #[test]
+    fn nothing_overtakes_a_batch_the_coordinator_refused_until_a_marker() {
+        let mut producers = Producers::default();
+        write(&mut producers, BatchHeader { attributes: 16, ..batch(0, 0, 1) }, 0);
+        producers.verifying(&BatchHeader { attributes: 16, ..batch(1, 0, 1) }, TransactionVersion::V1);
+        assert_eq!(producers.admit(&batch(0, 1, 1), false), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
+        producers.marked(ProducerIdentity { producer_id: 1, producer_epoch: 0 }, 0, 9);
+        assert_eq!(producers.admit(&batch(0, 1, 1), false), Ok(Admission::Append));
     }
 
     #[test]

@@ -39,6 +39,9 @@ impl Serve for InitProducerIdRequest {
 
 impl Core {
     fn init_producer(&mut self, call: &Call, request: &InitProducerIdRequest) -> Result<ProducerIdentity, ErrorCode> {
+        if (*request.producer_id == -1) != (request.producer_epoch == -1) {
+            return Err(ErrorCode::INVALID_REQUEST);
+        }
         let Some(id) = &request.transactional_id else {
             let producer_id = self.transactions.new_producer_id();
             return Ok(ProducerIdentity { producer_id, producer_epoch: 0 });
