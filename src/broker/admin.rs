@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::api::{Call, Outcome, Serve, text, wire_id};
+use super::api::{Call, Outcome, Serve, name, text, wire_id};
+use super::config_rules;
 use super::core::Core;
 use crate::error::ErrorCode;
 use crate::types::{TopicId, TopicPartition};
@@ -49,28 +50,57 @@ impl Core {
         let partitions = if asked == -1 { self.settings.default_partitions } else { asked };
         let asked = if by_hand > 0 { -1 } else { topic.replication_factor };
         let factor = if asked == -1 { self.default_replication_factor() } else { asked };
-        let given = topic.configs.iter().filter_map(|c| Some((c.name.to_string(), c.value.as_ref()?.to_string())));
         let answer = CreatableTopicResult::default().with_name(topic.name.clone());
-        let created = if validate_only && self.topics.get(&topic.name).is_none() {
-            Ok(())
-        } else {
-            self.create_topic(&topic.name, partitions, factor, given.collect())
-        };
-        match created {
-            Ok(()) => {
-                let id = self.topics.get(&topic.name).map_or(TopicId::ZERO, |topic| topic.id);
+        match self.create_if_valid(topic, partitions, factor, validate_only) {
+            Ok(id) => {
                 let answer = answer.with_num_partitions(partitions).with_replication_factor(factor);
                 answer.with_topic_id(wire_id(id)).with_configs(Some(Vec::new()))
             }
             Err(code) => answer.with_error_code(code.0).with_error_message(Some(text(code.name()))),
         }
     }
+
+    /// The new topic's id; also where the topic is only validated, as Kafka then names an id too.
+    fn create_if_valid(
+        &mut self,
+        topic: &CreatableTopic,
+        partitions: i32,
+        factor: i16,
+        validate_only: bool,
+    ) -> Result<TopicId, ErrorCode> {
+        self.topics.check(&topic.name, partitions, factor, self.nodes.len())?;
+        let is_broker = |id: &BrokerId| self.nodes.contains_key(&**id);
+        if topic.assignments.iter().any(|a| a.broker_ids.is_empty() || !a.broker_ids.iter().all(is_broker)) {
+            return Err(ErrorCode::INVALID_REPLICA_ASSIGNMENT);
+        }
+        let given = topic.configs.iter().filter_map(|c| Some((c.name.as_str(), c.value.as_ref()?.as_str())));
+        given.clone().try_for_each(|(key, value)| config_rules::check(key, value))?;
+        if validate_only {
+            return Ok(self.topics.new_id());
+        }
+        let configs = given.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        self.create_topic(&topic.name, partitions, factor, configs)?;
+        Ok(self.topics.get(&topic.name).map_or(TopicId::ZERO, |topic| topic.id))
+    }
+}
+
+/// The topics a request names once, and an answer for each it names more often.
+fn told_apart(topics: &[CreatableTopic]) -> (Vec<&CreatableTopic>, Vec<CreatableTopicResult>) {
+    let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
+    topics.iter().for_each(|topic| *by_name.entry(&topic.name).or_default() += 1);
+    let once = topics.iter().filter(|topic| by_name.get(topic.name.as_str()) == Some(&1)).collect();
+    let twice = by_name.iter().filter(|(_, count)| **count > 1).map(|(twin, _)| {
+        let answer = CreatableTopicResult::default().with_name(name(twin));
+        answer.with_error_code(ErrorCode::INVALID_REQUEST.0).with_error_message(Some(text("Duplicate topic name.")))
+    });
+    (once, twice.collect())
 }
 
 impl Serve for CreateTopicsRequest {
     fn serve(self, core: &mut Core, _call: &Call) -> Outcome<CreateTopicsResponse> {
-        let topics = self.topics.iter().map(|topic| core.create_one(topic, self.validate_only)).collect();
-        Outcome::Reply(CreateTopicsResponse::default().with_topics(topics))
+        let (once, mut answers) = told_apart(&self.topics);
+        answers.extend(once.into_iter().map(|topic| core.create_one(topic, self.validate_only)));
+        Outcome::Reply(CreateTopicsResponse::default().with_topics(answers))
     }
 
     fn refuse(self, code: i16, _version: i16) -> CreateTopicsResponse {
@@ -104,9 +134,7 @@ impl Serve for DeleteTopicsRequest {
             let name = state.name.as_ref().map_or("", |name| name.as_str());
             let found = core.resolve(name, id, state.name.is_none());
             match found.and_then(|name| Ok((core.delete_topic(&name)?, name))) {
-                Ok((id, topic)) => {
-                    deletable(state).with_topic_id(wire_id(id)).with_name(Some(super::api::name(&topic)))
-                }
+                Ok((id, topic)) => deletable(state).with_topic_id(wire_id(id)).with_name(Some(self::name(&topic))),
                 Err(code) => deletable(state).with_error_code(code.0),
             }
         });

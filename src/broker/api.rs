@@ -41,6 +41,8 @@ pub(super) enum Outcome<R> {
     Reply(R),
     /// An answer that comes later, from a timer or another request.
     Pending,
+    /// This answer; then the connection is closed.
+    Last(R),
     /// No answer, as acks=0 wants it.
     Silent,
     /// The connection is closed, as Kafka does where a failure cannot be told.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::api::{Call, Outcome, Serve, text};
+use super::config_rules;
 use super::core::Core;
 use crate::error::ErrorCode;
 use crate::wire::StrBytes;
@@ -102,7 +103,10 @@ impl Core {
         let mut configs: BTreeMap<String, String> = topic.configs.clone();
         for change in &resource.configs {
             match (change.config_operation, &change.value) {
-                (0, Some(value)) => drop(configs.insert(change.name.to_string(), value.to_string())),
+                (0, Some(value)) => {
+                    config_rules::check(&change.name, value)?;
+                    configs.insert(change.name.to_string(), value.to_string());
+                }
                 (1, _) => drop(configs.remove(change.name.as_str())),
                 _ => return Err(ErrorCode::INVALID_CONFIG),
             }

@@ -313,6 +313,10 @@ impl Core {
         };
         match request.serve(self, &call) {
             Outcome::Reply(response) => self.reply::<Q>(&call, response),
+            Outcome::Last(response) => {
+                self.reply::<Q>(&call, response);
+                self.close(call.connection);
+            }
             Outcome::Pending => {}
             Outcome::Silent => self.done(call.connection),
             Outcome::Close => self.close(call.connection),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::api::{Call, Outcome, Serve, name, text, wire_id};
 use super::core::Core;
 use super::settings::ApiRange;
-use super::topics::{Partition, Topic};
+use super::topics::{Partition, Topic, check_name};
 use crate::error::ErrorCode;
 use crate::types::{TopicId, TopicPartition};
 use crate::wire::StrBytes;
@@ -31,8 +31,19 @@ pub(super) fn api_version(range: ApiRange) -> ApiVersion {
     ApiVersion::default().with_api_key(range.key).with_min_version(range.min).with_max_version(range.max)
 }
 
+/// Whether a client's software may have this name or version (KIP-511): letters, digits, dots and dashes, none at the ends.
+fn is_legal(name: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let has_plain_end = |end: Option<char>| end.is_some_and(|c| c.is_ascii_alphanumeric());
+    name.chars().all(is_inner) && has_plain_end(name.chars().next()) && has_plain_end(name.chars().last())
+}
+
 impl Serve for ApiVersionsRequest {
-    fn serve(self, core: &mut Core, _call: &Call) -> Outcome<ApiVersionsResponse> {
+    fn serve(self, core: &mut Core, call: &Call) -> Outcome<ApiVersionsResponse> {
+        let is_named = is_legal(&self.client_software_name) && is_legal(&self.client_software_version);
+        if call.version >= 3 && !is_named {
+            return Outcome::Last(self.refuse(ErrorCode::INVALID_REQUEST.0, call.version));
+        }
         let features = || core.settings.features.iter();
         let supported = features().map(|feature| {
             let key = SupportedFeatureKey::default().with_name(text(&feature.name));
@@ -67,7 +78,7 @@ impl Serve for MetadataRequest {
         let may_create = core.settings.auto_create_topics && (self.allow_auto_topic_creation || call.version < 4);
         let topics = match wanted {
             None => core.topics.iter().map(|topic| core.shown(topic)).collect(),
-            Some(wanted) => wanted.into_iter().map(|topic| core.looked_up(topic, may_create)).collect(),
+            Some(wanted) => wanted.into_iter().map(|topic| core.looked_up(topic, may_create, call.version)).collect(),
         };
         let brokers = core.nodes.iter().filter(|(_, node)| node.is_up).map(|(id, node)| {
             let broker = MetadataResponseBroker::default().with_node_id((*id).into());
@@ -163,12 +174,17 @@ impl Core {
         Some(Hint { leader: partition.leader, epoch: partition.leader_epoch, host, port })
     }
 
-    fn looked_up(&mut self, wanted: MetadataRequestTopic, may_create: bool) -> MetadataResponseTopic {
+    fn looked_up(&mut self, wanted: MetadataRequestTopic, may_create: bool, version: i16) -> MetadataResponseTopic {
         let id = TopicId(*wanted.topic_id.as_bytes());
         let Some(name) = wanted.name else {
             let topic = self.topics.name_of(id).and_then(|name| self.topics.get(name));
             return topic.map_or_else(
-                || MetadataResponseTopic::default().with_topic_id(wanted.topic_id).with_error_code(UNKNOWN_ID),
+                || {
+                    // Only versions with ids may answer a topic without its name.
+                    let name = (version < 12).then(TopicName::default);
+                    let topic = MetadataResponseTopic::default().with_topic_id(wanted.topic_id).with_name(name);
+                    topic.with_error_code(UNKNOWN_ID)
+                },
                 |topic| self.shown(topic),
             );
         };
@@ -180,9 +196,10 @@ impl Core {
         }
         match self.topics.get(&name) {
             Some(topic) => self.shown(topic),
-            None => MetadataResponseTopic::default()
-                .with_name(Some(name))
-                .with_error_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.0),
+            None => {
+                let code = check_name(&name).err().unwrap_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+                MetadataResponseTopic::default().with_name(Some(name)).with_error_code(code.0)
+            }
         }
     }
 
@@ -211,6 +228,9 @@ impl Core {
 
     fn found(&self, kind: i8, key: &StrBytes) -> Coordinator {
         let answer = Coordinator::default().with_key(key.clone());
+        if !(0..=1).contains(&kind) {
+            return answer.with_node_id((-1).into()).with_port(-1).with_error_code(ErrorCode::INVALID_REQUEST.0);
+        }
         let broker = self.coordinator(kind, key);
         match broker.and_then(|id| self.nodes.get(&id).map(|node| (id, node))) {
             Some((id, node)) => {

@@ -6,6 +6,7 @@
 
 mod admin;
 mod api;
+mod config_rules;
 mod configs;
 mod control;
 mod coordinate;

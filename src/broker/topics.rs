@@ -102,6 +102,34 @@ impl Topics {
         self.by_name.values_mut()
     }
 
+    /// Whether a topic of this shape could be created.
+    pub(super) fn check(
+        &self,
+        name: &str,
+        partitions: i32,
+        replication_factor: i16,
+        brokers: usize,
+    ) -> Result<(), ErrorCode> {
+        check_name(name)?;
+        if self.by_name.contains_key(name) {
+            return Err(ErrorCode::TOPIC_ALREADY_EXISTS);
+        }
+        if !(1..=MAX_PARTITIONS).contains(&partitions) {
+            return Err(ErrorCode::INVALID_PARTITIONS);
+        }
+        let factor = usize::try_from(replication_factor).unwrap_or(0);
+        if factor == 0 || factor > brokers {
+            return Err(ErrorCode::INVALID_REPLICATION_FACTOR);
+        }
+        Ok(())
+    }
+
+    /// An id that no topic has had or will have but the one that is created with it.
+    pub(super) fn new_id(&mut self) -> TopicId {
+        self.created += 1;
+        topic_id(self.created)
+    }
+
     /// Creates a topic; its replicas go round the brokers.
     pub(super) fn create(
         &mut self,
@@ -111,19 +139,9 @@ impl Topics {
         configs: BTreeMap<String, String>,
         brokers: &[i32],
     ) -> Result<&Topic, ErrorCode> {
-        check_name(name)?;
-        if self.by_name.contains_key(name) {
-            return Err(ErrorCode::TOPIC_ALREADY_EXISTS);
-        }
-        if !(1..=MAX_PARTITIONS).contains(&partitions) {
-            return Err(ErrorCode::INVALID_PARTITIONS);
-        }
+        self.check(name, partitions, replication_factor, brokers.len())?;
         let factor = usize::try_from(replication_factor).unwrap_or(0);
-        if factor == 0 || factor > brokers.len() {
-            return Err(ErrorCode::INVALID_REPLICATION_FACTOR);
-        }
-        self.created += 1;
-        let id = topic_id(self.created);
+        let id = self.new_id();
         let first = usize::try_from(self.created).unwrap_or(0);
         let partitions = (0..partitions).map(|p| Partition::new(replicas(brokers, first, p, factor))).collect();
         let name: TopicName = name.into();
@@ -166,7 +184,8 @@ fn topic_id(number: u64) -> TopicId {
     TopicId(mixed.to_be_bytes())
 }
 
-fn check_name(name: &str) -> Result<(), ErrorCode> {
+/// Whether a topic may have this name.
+pub(super) fn check_name(name: &str) -> Result<(), ErrorCode> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let ok = !name.is_empty() && name.len() <= 249 && name != "." && name != ".." && name.chars().all(legal);
     if ok { Ok(()) } else { Err(ErrorCode::INVALID_TOPIC_EXCEPTION) }
