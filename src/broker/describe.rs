@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
+
 use super::api::{Call, Outcome, Serve, name, text};
 use super::coordinate::CoordinatorKind;
 use super::core::Core;
@@ -69,6 +71,15 @@ impl Serve for DescribeTransactionsRequest {
     }
 }
 
+/// A pattern that fits whole ids (KIP-1152); none where it is empty.
+fn whole(pattern: &str) -> Result<Option<Regex>, regex::Error> {
+    if pattern.is_empty() {
+        return Ok(None);
+    }
+    Regex::new(pattern)?;
+    Regex::new(&format!("^(?:{pattern})$")).map(Some)
+}
+
 impl Serve for ListTransactionsRequest {
     fn serve(self, core: &mut Core, call: &Call) -> Outcome<ListTransactionsResponse> {
         let is_known = |filter: &&StrBytes| STATES.iter().any(|state| state.name() == filter.as_str());
@@ -86,7 +97,12 @@ impl Serve for ListTransactionsRequest {
             let is_open = matches!(t.state, State::Ongoing | State::PrepareCommit | State::PrepareAbort);
             self.duration_filter < 0 || (is_open && now_ms - t.started_ms > self.duration_filter)
         };
-        let states = mine.filter(|(_, t)| in_state(t) && of_producer(t) && open_for(t)).map(|(id, t)| {
+        let Ok(pattern) = whole(self.transactional_id_pattern.as_deref().unwrap_or_default()) else {
+            return Outcome::Reply(self.refuse(ErrorCode::INVALID_REGULAR_EXPRESSION.0, call.version));
+        };
+        let fits = |id: &str| pattern.as_ref().is_none_or(|pattern| pattern.is_match(id));
+        let wanted = mine.filter(|(id, t)| fits(id) && in_state(t) && of_producer(t) && open_for(t));
+        let states = wanted.map(|(id, t)| {
             Listed::default()
                 .with_transactional_id(TransactionalId(text(id)))
                 .with_producer_id(t.producer.producer_id.into())

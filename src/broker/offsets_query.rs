@@ -1,5 +1,7 @@
 //! Questions about a log's offsets: ListOffsets, OffsetForLeaderEpoch, and DeleteRecords, which moves its start.
 
+use std::collections::BTreeMap;
+
 use super::api::{Call, Outcome, Serve};
 use super::core::Core;
 use super::fetch::isolation;
@@ -26,9 +28,16 @@ fn offsets_answer(
     each: impl Fn(&str, &ListOffsetsPartition) -> Result<Found, ErrorCode>,
 ) -> ListOffsetsResponse {
     let topics = request.topics.into_iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|p| match each(&topic.name, p) {
-            Ok(found) => listed(p.partition_index, found),
-            Err(code) => listed(p.partition_index, NOWHERE).with_error_code(code.0),
+        let mut named: BTreeMap<i32, u32> = BTreeMap::new();
+        topic.partitions.iter().for_each(|p| *named.entry(p.partition_index).or_default() += 1);
+        // What is asked for twice is answered once, with an error.
+        let found = topic.partitions.iter().filter_map(|p| match named.remove(&p.partition_index)? {
+            1 => Some((p.partition_index, each(&topic.name, p))),
+            _ => Some((p.partition_index, Err(ErrorCode::INVALID_REQUEST))),
+        });
+        let partitions = found.map(|(index, found)| match found {
+            Ok(found) => listed(index, found),
+            Err(code) => listed(index, NOWHERE).with_error_code(code.0),
         });
         ListOffsetsTopicResponse::default().with_partitions(partitions.collect()).with_name(topic.name.clone())
     });
@@ -46,7 +55,11 @@ fn listed(partition: i32, (timestamp, offset, epoch): Found) -> ListOffsetsParti
 impl Serve for ListOffsetsRequest {
     fn serve(self, core: &mut Core, call: &Call) -> Outcome<ListOffsetsResponse> {
         let isolation = isolation(self.isolation_level);
-        Outcome::Reply(offsets_answer(self, |topic, wanted| core.offset_of(call, topic, wanted, isolation)))
+        Outcome::Reply(offsets_answer(self, |topic, wanted| {
+            let (timestamp, offset, epoch) = core.offset_of(call, topic, wanted, isolation)?;
+            // Versions below 4 have no room for an epoch.
+            Ok((timestamp, offset, if call.version < 4 { -1 } else { epoch }))
+        }))
     }
 
     fn refuse(self, code: i16, _version: i16) -> ListOffsetsResponse {
