@@ -24,7 +24,8 @@ fn build() -> PathBuf {
     let profile = if cfg!(debug_assertions) { "test" } else { "release" };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--package", "milena", "--bin", "milena", "--features", "cli", "--profile", profile]);
+    // The whole workspace, though only this is built: then the dependencies are those the tests were built with.
+    command.args(["build", "--workspace", "--bin", "milena", "--features", "milena/cli", "--profile", profile]);
     command.arg("--message-format=json-render-diagnostics").current_dir(root).stderr(Stdio::piped());
     let output = command.output().unwrap_or_else(|e| panic!("cannot run cargo to build the command: {e}"));
     assert!(output.status.success(), "the command does not build\n{}", String::from_utf8_lossy(&output.stderr));
