@@ -1,6 +1,6 @@
 //! Finds the partitions of a subscription, once or by interval, and resolves where each starts and stops.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -25,6 +25,8 @@ pub(super) struct Discoverer {
     pub(super) stopping: Option<StoppingOffsets>,
     pub(super) discovery: Discovery,
     pub(super) known: BTreeSet<SplitId>,
+    /// Restored partitions of a bounded read whose stop position is to be found.
+    pub(super) unbounded: Vec<KafkaSplit>,
     pub(super) is_initial_done: bool,
 }
 
@@ -74,21 +76,27 @@ impl Discoverer {
         self.check_ids(&found)?;
         let new: Vec<SplitId> = found.into_iter().filter(|id| !self.known.contains(id)).collect();
         let partitions: Vec<TopicPartition> = new.iter().map(|id| id.tp.clone()).collect();
+        let unbounded = self.unbounded.iter().map(|split| split.tp.clone());
+        let to_bound: Vec<TopicPartition> = partitions.iter().cloned().chain(unbounded).collect();
         // Written between two looks, a partition found later is read from its beginning, or records would be missed.
         let starting = if self.is_initial_done { &StartingOffsets::Earliest } else { &self.starting };
         // Stop first: what is written meanwhile is past the end, not before the start.
         let stops = match &self.stopping {
-            Some(stopping) => Some(self.resolver.stop(stopping, &partitions).await?),
+            Some(stopping) => Some(self.resolver.stop(stopping, &to_bound).await?),
             None => None,
         };
         let starts = self.resolver.start(starting, &partitions).await?;
         self.is_initial_done = true;
+        let stop = |tp: &TopicPartition| stops.as_ref().map(|stops| resolved(stops, tp)).transpose();
         let split = |id: &SplitId| {
-            let offset = *starts.get(&id.tp).ok_or_else(|| unresolved(&id.tp))?;
-            let stop = stops.as_ref().map(|s| s.get(&id.tp).copied().ok_or_else(|| unresolved(&id.tp))).transpose()?;
+            let (offset, stop) = (resolved(&starts, &id.tp)?, stop(&id.tp)?);
             Ok(KafkaSplit { tp: id.tp.clone(), topic_id: id.topic_id, offset, stop })
         };
-        let splits = new.iter().map(split).collect::<Result<Vec<_>>>()?;
+        let mut splits = new.iter().map(split).collect::<Result<Vec<_>>>()?;
+        for known in &self.unbounded {
+            splits.push(KafkaSplit { stop: stop(&known.tp)?, ..known.clone() });
+        }
+        self.unbounded.clear();
         self.known.extend(splits.iter().map(Split::id));
         Ok(splits)
     }
@@ -152,6 +160,8 @@ fn is_final(error: &Error) -> bool {
     error.kind() == ErrorKind::State
 }
 
-fn unresolved(tp: &TopicPartition) -> Error {
-    Error::new(Operation::ListOffsets, ErrorKind::Protocol, tp.to_string(), "no offset came back for it")
+fn resolved(offsets: &BTreeMap<TopicPartition, i64>, tp: &TopicPartition) -> Result<i64> {
+    let missing =
+        || Error::new(Operation::ListOffsets, ErrorKind::Protocol, tp.to_string(), "no offset came back for it");
+    offsets.get(tp).copied().ok_or_else(missing)
 }

@@ -44,7 +44,7 @@ pub struct KafkaEnumerator {
     found: mpsc::UnboundedReceiver<Result<Found>>,
     readers: BTreeMap<TaskId, Reader>,
     unassigned: BTreeMap<SplitId, KafkaSplit>,
-    /// Assigned or finished, each at the position last heard of.
+    /// Assigned, finished, or waiting for their stop position; each at the position last heard of.
     dealt: BTreeMap<SplitId, KafkaSplit>,
     is_complete: bool,
 }
@@ -56,18 +56,21 @@ struct Reader {
 }
 
 impl KafkaEnumerator {
+    /// In a bounded read, restored splits without a stop position are dealt once they are found again with one.
     pub(super) fn new(
         restored: Option<(EnumeratorState, Vec<KafkaSplit>)>,
+        is_bounded: bool,
         found: mpsc::UnboundedReceiver<Result<Found>>,
     ) -> Self {
         let (state, splits) = restored.unwrap_or_default();
-        let (finished, open): (Vec<_>, Vec<_>) = splits.into_iter().partition(KafkaSplit::is_finished);
+        let is_held = |split: &KafkaSplit| split.is_finished() || is_bounded && split.stop.is_none();
+        let (held, open): (Vec<_>, Vec<_>) = splits.into_iter().partition(is_held);
         KafkaEnumerator {
             state,
             found,
             readers: BTreeMap::new(),
             unassigned: by_id(open),
-            dealt: by_id(finished),
+            dealt: by_id(held),
             is_complete: false,
         }
     }
@@ -76,7 +79,9 @@ impl KafkaEnumerator {
         match found {
             Found::Splits(splits) => {
                 self.state.is_initial_discovery_done = true;
-                self.unassigned.extend(by_id(splits));
+                let splits = by_id(splits);
+                self.dealt.retain(|id, _| !splits.contains_key(id));
+                self.unassigned.extend(splits);
             }
             Found::NoMore => self.is_complete = true,
         }
@@ -195,7 +200,7 @@ mod tests {
     #[test]
     fn found_partitions_are_spread_evenly_and_later_ones_go_to_whoever_has_least() {
         let (tell, found) = mpsc::unbounded_channel();
-        let mut enumerator = KafkaEnumerator::new(None, found);
+        let mut enumerator = KafkaEnumerator::new(None, false, found);
         enumerator.reader_up(TaskId(0));
         enumerator.reader_up(TaskId(1));
         tell.send(Ok(Found::Splits((0..5).map(|p| split(p, 0, None)).collect()))).unwrap();
@@ -210,7 +215,7 @@ mod tests {
         let (tell, found) = mpsc::unbounded_channel();
         let state = EnumeratorState { is_initial_discovery_done: true };
         let splits = vec![split(0, 10, Some(10)), split(1, 4, Some(10))];
-        let mut enumerator = KafkaEnumerator::new(Some((state, splits)), found);
+        let mut enumerator = KafkaEnumerator::new(Some((state, splits)), true, found);
         enumerator.reader_up(TaskId(0));
         tell.send(Ok(Found::NoMore)).unwrap();
         assert!(
@@ -224,9 +229,23 @@ mod tests {
     }
 
     #[test]
+    fn a_restored_split_of_an_endless_read_is_in_the_snapshot_while_its_stop_is_looked_for() {
+        let (tell, found) = mpsc::unbounded_channel();
+        let state = EnumeratorState { is_initial_discovery_done: true };
+        let mut enumerator = KafkaEnumerator::new(Some((state, vec![split(0, 4, None)])), true, found);
+        enumerator.reader_up(TaskId(0));
+        assert!(next(&mut enumerator).is_none(), "it would never end");
+        assert_eq!(enumerator.snapshot(Epoch(1)).1, [split(0, 4, None)]);
+        tell.send(Ok(Found::Splits(vec![split(0, 4, Some(9))]))).unwrap();
+        let command = next(&mut enumerator);
+        assert!(matches!(command, Some(Command::Assign { splits, .. }) if splits == [split(0, 4, Some(9))]));
+        assert_eq!(enumerator.snapshot(Epoch(2)).1, [split(0, 4, Some(9))]);
+    }
+
+    #[test]
     fn a_returned_split_keeps_its_position_and_is_dealt_again() {
         let (tell, found) = mpsc::unbounded_channel();
-        let mut enumerator = KafkaEnumerator::new(None, found);
+        let mut enumerator = KafkaEnumerator::new(None, false, found);
         enumerator.reader_up(TaskId(0));
         tell.send(Ok(Found::Splits(vec![split(0, 0, None)]))).unwrap();
         assert_eq!(dealt(&mut enumerator).len(), 1);

@@ -33,7 +33,10 @@ pub enum StartingOffsets {
     Specific(BTreeMap<TopicPartition, i64>, ResetStrategy),
 }
 
-/// Where a bounded read stops: before this position, as it was when the job first started.
+/// Where a bounded read stops: before this position, as it was when the read began.
+///
+/// A restart of an interrupted read keeps it. A restart after the last record was read goes on to where it is by then,
+/// as does one that read without end before.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StoppingOffsets {
     /// At the end (the last stable offset with read_committed).

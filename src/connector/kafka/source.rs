@@ -146,6 +146,14 @@ impl KafkaSource {
         kept
     }
 
+    /// Restored splits without stop positions that do not hold any more: of a read that has none, or was complete.
+    fn still_bounded(&self, mut splits: Vec<KafkaSplit>) -> Vec<KafkaSplit> {
+        if self.stopping.is_none() || splits.iter().all(KafkaSplit::is_finished) {
+            splits.iter_mut().for_each(|split| split.stop = None);
+        }
+        splits
+    }
+
     /// A start or stop at a group's offsets needs a group.
     fn check(&self) -> Result<()> {
         let wants_group = self.stopping == Some(StoppingOffsets::Group)
@@ -167,7 +175,7 @@ impl Source for KafkaSource {
     /// Begins discovery in a task of its own, which ends with the enumerator.
     fn enumerator(&self, restored: Option<(EnumeratorState, Vec<KafkaSplit>)>) -> Result<KafkaEnumerator> {
         self.check()?;
-        let restored = restored.map(|(state, splits)| (state, self.still_subscribed(splits)));
+        let restored = restored.map(|(state, splits)| (state, self.still_bounded(self.still_subscribed(splits))));
         let (state, splits) = restored.as_ref().map_or((EnumeratorState::default(), &[][..]), |(s, v)| (*s, v));
         let discoverer = Discoverer {
             resolver: self.resolver(),
@@ -176,11 +184,12 @@ impl Source for KafkaSource {
             stopping: self.stopping.clone(),
             discovery: self.discovery,
             known: splits.iter().map(Split::id).collect(),
+            unbounded: splits.iter().filter(|s| self.stopping.is_some() && s.stop.is_none()).cloned().collect(),
             is_initial_done: state.is_initial_discovery_done,
         };
         let (tell, found) = mpsc::unbounded_channel();
         tokio::spawn(discoverer.run(tell));
-        Ok(KafkaEnumerator::new(restored, found))
+        Ok(KafkaEnumerator::new(restored, self.stopping.is_some(), found))
     }
 
     fn reader(&self, _id: TaskId) -> Result<KafkaReader> {
