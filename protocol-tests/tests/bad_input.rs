@@ -228,7 +228,7 @@ fn a_second_job_of_the_same_prefix_fences_the_first_which_says_so() {
     }
     produce(&broker, "in", "two\n");
     // The newcomer copies on; whoever was there first ends and says why.
-    first.wait().failed(1, &["etl/0#", "fence"]);
+    first.wait().failed(1, &["fenced"]);
     while !run(&broker, "consume", "-t out -e -X isolation.level=read_committed").ok().contains("two\n") {
         assert!(second.is_running(), "{}", second.stderr());
     }

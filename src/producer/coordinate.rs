@@ -53,6 +53,10 @@ enum Tried<R> {
 /// Longer than markers take, unless something is wrong.
 const MARKERS_WAIT: Duration = Duration::from_secs(5);
 
+/// What a coordinator's word that the producer is an old one means, and the way out.
+const FENCED: &str = "another producer of this transactional id has taken over and fenced this one, or its transaction \
+                      has timed out; give each job ids of its own";
+
 /// First versions with which an epoch can be kept and raised (KIP-360).
 const EPOCHS: i16 = 3;
 
@@ -213,7 +217,7 @@ impl Coordinator {
                 Tried::Answered(answer) => return (Ok(answer), is_late),
                 Tried::Refused(code) => {
                     is_late |= leaves_doubt(code);
-                    let error = Error::broker(errand.operation, code, self.subject());
+                    let error = self.refusal(errand.operation, code);
                     match Verdict::of(code) {
                         Verdict::Fail(_) | Verdict::Done => return (Err(error.with_maybe_applied(is_late)), is_late),
                         Verdict::Relocate(_) => self.cluster.forget_coordinator(errand.kind, errand.key),
@@ -276,6 +280,14 @@ impl Coordinator {
 
     fn subject(&self) -> &str {
         &self.id
+    }
+
+    fn refusal(&self, operation: Operation, code: ErrorCode) -> Error {
+        let error = Error::broker(operation, code, self.subject());
+        match code {
+            ErrorCode::PRODUCER_FENCED | ErrorCode::INVALID_PRODUCER_EPOCH => error.with_detail(FENCED),
+            _ => error,
+        }
     }
 
     fn out_of_time(&self, operation: Operation) -> Error {
