@@ -1,5 +1,6 @@
 //! Support library of Milena's golden, differential, hostile, simulation and live suites.
 
+pub mod golden;
 pub mod live;
 pub mod milena_bin;
 pub mod scripts;
