@@ -1,5 +1,6 @@
 //! The golden fixtures: bytes as Kafka's own classes wrote them, and what those classes say they mean.
 
+mod batches;
 mod typed;
 
 use std::io::{BufRead, BufReader};
@@ -8,6 +9,7 @@ use flate2::bufread::GzDecoder;
 use milena::wire::Direction;
 use serde_json::Value;
 
+pub use batches::{GoldenBatches, batches, described, described_record, incompressible};
 pub use typed::typed_round_trip;
 
 // How they were made is in fixtures/README.md.
@@ -21,7 +23,9 @@ pub struct GoldenMessage {
     pub api: String,
     /// The API's key; -1 for headers.
     pub key: i16,
+    /// The version it is written at.
     pub version: i16,
+    /// Which way it travels.
     pub direction: Direction,
     /// What the instance is after, as `default` or `random-3`.
     pub kind: String,

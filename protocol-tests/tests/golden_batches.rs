@@ -1,0 +1,104 @@
+//! The bytes of partitions as Kafka's own classes wrote them, read as Kafka's classes read them.
+
+use bytes::Bytes;
+use milena::wire::batch::{Batch, BatchFault, Batches, Compression, ControlKind};
+use protocol_tests::golden::{self, GoldenBatches, described, described_record};
+use serde_json::Value;
+
+fn records(batch: &Batch) -> Result<Vec<Value>, BatchFault> {
+    batch.records().map(|record| Ok(described_record(&record?))).collect()
+}
+
+fn read(golden: &GoldenBatches) -> Vec<Batch> {
+    let batches = Batches::new(Bytes::copy_from_slice(&golden.bytes));
+    batches.map(|batch| batch.unwrap_or_else(|fault| panic!("{}: {fault}", golden.name))).collect()
+}
+
+fn one(name: &str) -> Batch {
+    let found = golden::batches().find(|golden| golden.name == name).expect(name);
+    let mut batches = read(&found);
+    assert_eq!(batches.len(), 1, "{name}");
+    batches.remove(0)
+}
+
+fn is_legacy(golden: &GoldenBatches) -> bool {
+    golden.name.starts_with("magic-")
+}
+
+#[test]
+fn a_partition_s_batches_are_read_as_java_reads_them() {
+    let mut seen = 0;
+    for golden in golden::batches().filter(|golden| !is_legacy(golden)) {
+        let batches = read(&golden);
+        assert_eq!(batches.len(), golden.batches.len(), "{}", golden.name);
+        for (batch, expected) in batches.iter().zip(&golden.batches) {
+            if batch.header.compression() != Some(Compression::None) {
+                // Without the codecs only the header can be read.
+                continue;
+            }
+            let ours = described(batch, &mut || records(batch)).unwrap_or_else(|e| panic!("{}: {e}", golden.name));
+            assert!(&ours == expected, "{}:\n{ours}\n{expected}", golden.name);
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen}");
+}
+
+#[test]
+fn every_codec_is_there_in_every_shape() {
+    let names: Vec<String> = golden::batches().map(|golden| golden.name).collect();
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        for shape in
+            ["plain", "headers", "incompressible", "transactional", "log-append-time", "compacted", "delete-horizon"]
+        {
+            assert!(names.contains(&format!("{codec}/{shape}")), "{codec}/{shape}");
+        }
+    }
+    assert!(names.iter().filter(|name| name.starts_with("magic-")).count() >= 8);
+}
+
+#[test]
+fn message_sets_of_magic_0_and_1_are_refused_by_name() {
+    for golden in golden::batches().filter(is_legacy) {
+        let mut batches = Batches::new(Bytes::copy_from_slice(&golden.bytes));
+        let fault = batches.next().expect("something").expect_err("not a batch");
+        assert_eq!(fault.base_offset, golden.batches[0]["last"], "{}", golden.name);
+        assert!(
+            fault.reason.starts_with(&format!("magic {}: ", golden.batches[0]["magic"])),
+            "{}: {fault}",
+            golden.name
+        );
+        assert!(batches.next().is_none(), "{}", golden.name);
+    }
+}
+
+#[test]
+fn a_header_key_that_is_not_utf_8_keeps_its_bytes() {
+    let batch = one("shape/header-key-not-utf-8");
+    let mut keys = Vec::new();
+    for record in batch.records() {
+        keys.extend(record.expect("a sound record").headers.into_iter().map(|header| header.key.to_vec()));
+    }
+    assert!(keys.contains(&b"\xffl\xc3(".to_vec()), "{keys:?}");
+}
+
+#[test]
+fn control_batches_of_every_kind_say_their_kind() {
+    let kinds = [
+        ("abort", ControlKind::Abort),
+        ("commit", ControlKind::Commit),
+        ("leader-change", ControlKind::Other(2)),
+        ("snapshot-header", ControlKind::Other(3)),
+        ("snapshot-footer", ControlKind::Other(4)),
+        ("kraft-version", ControlKind::Other(5)),
+        ("voters", ControlKind::Other(6)),
+        ("unknown-type", ControlKind::Other(99)),
+        // Java reads a later version's type as it reads version 0's.
+        ("later-version", ControlKind::Commit),
+    ];
+    for (name, kind) in kinds {
+        let batch = one(&format!("control/{name}"));
+        assert!(batch.header.is_control(), "{name}");
+        assert_eq!(batch.control_kind(), Ok(kind), "{name}");
+    }
+}
