@@ -6,8 +6,7 @@
 
 use super::api::api_name;
 use super::cursor::Cursor;
-use super::schema::{Field, Kind, Schema, Struct};
-use super::schema_table::{FIELDS, NAMES, SCHEMAS, STRUCTS};
+use super::schema::{Field, Kind, Schema, Struct, snake_case};
 use super::{Direction, Malformed};
 
 /// How much larger than its bytes a decoded message may be.
@@ -26,23 +25,15 @@ const MAX_UNKNOWN_TAGS: usize = 10_000;
 /// tag must fill its declared size exactly and a nullable struct must be marked -1 or 1: Kafka is laxer, but writes
 /// nothing else, and the generated decoder would lose its place. Costs one pass and allocates only for a fault.
 pub fn check(api_key: i16, version: i16, direction: Direction, body: &[u8]) -> Result<(), Malformed> {
-    let malformed =
-        |offset, path, reason| Malformed { api: api_name(api_key), version, direction, offset, path, reason };
-    let Some((schema, version)) = find(api_key, version, direction) else {
-        return Err(malformed(0, String::new(), "no schema for this version".into()));
+    let malformed = |api, offset, path, reason| Malformed { api, version, direction, offset, path, reason };
+    let Some((schema, version)) = Schema::find(api_key, version, direction) else {
+        return Err(malformed(api_name(api_key), 0, String::new(), "no schema for this version".into()));
     };
     let budget = body.len().saturating_mul(MEMORY_FACTOR).saturating_add(MEMORY_FREE);
     let flexible = schema.flexible.contains(version);
     let mut walk = Walk { cursor: Cursor::new(body), version, flexible, budget, unknown_tags: 0 };
-    let walked = walk.message(schema.root);
-    walked.map_err(|fault| malformed(walk.cursor.position(), fault.path(), fault.reason))
-}
-
-fn find(api_key: i16, version: i16, direction: Direction) -> Option<(&'static Schema, i8)> {
-    let version = i8::try_from(version).ok()?;
-    let found = SCHEMAS.binary_search_by_key(&(api_key, direction), |s| (s.api_key, s.direction));
-    let schema = SCHEMAS.get(found.ok()?)?;
-    schema.versions.contains(version).then_some((schema, version))
+    let walked = walk.message(schema.root());
+    walked.map_err(|fault| malformed(schema.name(), walk.cursor.position(), fault.path(), fault.reason))
 }
 
 /// What is wrong, and the way to it from the inside out.
@@ -74,8 +65,8 @@ impl Fault {
         let mut path = String::new();
         for step in self.steps.iter().rev() {
             match step {
-                Step::Field(name) if path.is_empty() => path.push_str(name),
-                Step::Field(name) => path.extend([".", name]),
+                Step::Field(name) if path.is_empty() => path.push_str(&snake_case(name)),
+                Step::Field(name) => path.extend([".", &snake_case(name)]),
                 Step::Element(index) => path.push_str(&format!("[{index}]")),
             }
         }
@@ -94,23 +85,9 @@ struct Walk<'a> {
     unknown_tags: usize,
 }
 
-fn struct_at(index: u16) -> &'static Struct {
-    &STRUCTS[usize::from(index)]
-}
-
-fn fields(of: &Struct) -> &'static [Field] {
-    let first = usize::from(of.first);
-    &FIELDS[first..first + usize::from(of.count)]
-}
-
-fn name(field: &Field) -> &'static str {
-    let start = usize::from(field.name.0);
-    &NAMES[start..start + usize::from(field.name.1)]
-}
-
 impl Walk<'_> {
-    fn message(&mut self, root: u16) -> Walked {
-        self.structure(struct_at(root))?;
+    fn message(&mut self, root: &'static Struct) -> Walked {
+        self.structure(root)?;
         match self.cursor.remaining() {
             0 => Ok(()),
             left => Err(format!("{left} bytes left over").into()),
@@ -119,9 +96,9 @@ impl Walk<'_> {
 
     /// Depth is that of the definitions, which do not recurse.
     fn structure(&mut self, of: &'static Struct) -> Walked {
-        for field in fields(of) {
-            if field.versions.contains(self.version) && !field.tagged.contains(self.version) {
-                self.value(field).map_err(|fault| fault.within(Step::Field(name(field))))?;
+        for field in of.fields() {
+            if field.versions.contains(self.version) && !field.is_tagged(self.version) {
+                self.value(field).map_err(|fault| fault.within(Step::Field(field.name())))?;
             }
         }
         if self.flexible { self.tagged_fields(of) } else { Ok(()) }
@@ -131,10 +108,11 @@ impl Walk<'_> {
         for _ in 0..self.cursor.tag_count()? {
             let tag = self.cursor.uvarint()?;
             let size = self.cursor.uvarint()? as usize;
-            let is_it = |f: &&Field| u32::from(f.tag) == tag && f.tagged.contains(self.version);
-            match fields(of).iter().find(is_it) {
+            let is_it =
+                |f: &&Field| u32::from(f.tag) == tag && f.is_tagged(self.version) && f.versions.contains(self.version);
+            match of.fields().iter().find(is_it) {
                 Some(field) => {
-                    self.tagged_value(field, size).map_err(|fault| fault.within(Step::Field(name(field))))?
+                    self.tagged_value(field, size).map_err(|fault| fault.within(Step::Field(field.name())))?
                 }
                 None => self.unknown_tag(size)?,
             }
@@ -167,7 +145,7 @@ impl Walk<'_> {
         match field.kind {
             Kind::Struct(index) if nullable => match self.cursor.i8()? {
                 -1 => Ok(()),
-                1 => self.structure(struct_at(index)),
+                1 => self.structure(Struct::at(index)),
                 mark => Err(format!("nullable struct marked {mark}").into()),
             },
             kind => self.single(kind, nullable),
@@ -176,13 +154,13 @@ impl Walk<'_> {
 
     fn single(&mut self, kind: Kind, nullable: bool) -> Walked {
         match kind {
-            Kind::Fixed(size) => Ok(self.cursor.skip(usize::from(size))?),
+            Kind::Fixed(of) => Ok(self.cursor.skip(of.size())?),
             Kind::String => self.string(nullable),
-            Kind::Bytes => match self.length(nullable, "bytes")? {
+            Kind::Bytes | Kind::Records => match self.length(nullable, "bytes")? {
                 Some(len) => Ok(self.cursor.skip(len)?),
                 None => Ok(()),
             },
-            Kind::Struct(index) => self.structure(struct_at(index)),
+            Kind::Struct(index) => self.structure(Struct::at(index)),
         }
     }
 
@@ -209,8 +187,8 @@ impl Walk<'_> {
             return Err(format!("array of {count} elements in {left} bytes").into());
         }
         self.charge(count.saturating_mul(memory))?;
-        if let Kind::Fixed(size) = kind {
-            return Ok(self.cursor.skip(count.saturating_mul(usize::from(size)))?);
+        if let Kind::Fixed(of) = kind {
+            return Ok(self.cursor.skip(count.saturating_mul(of.size()))?);
         }
         for index in 0..count {
             self.single(kind, false).map_err(|fault| fault.within(Step::Element(index)))?;
@@ -221,11 +199,11 @@ impl Walk<'_> {
     /// Fewest bytes on the wire and bytes in memory of one element.
     fn element_sizes(&self, kind: Kind) -> (usize, usize) {
         match kind {
-            Kind::Fixed(size) => (usize::from(size), usize::from(size)),
+            Kind::Fixed(of) => (of.size(), of.size()),
             Kind::String => (if self.flexible { 1 } else { 2 }, 32),
-            Kind::Bytes => (if self.flexible { 1 } else { 4 }, 32),
+            Kind::Bytes | Kind::Records => (if self.flexible { 1 } else { 4 }, 32),
             Kind::Struct(index) => {
-                let of = struct_at(index);
+                let of = Struct::at(index);
                 (usize::from(of.min_wire), usize::from(of.memory))
             }
         }

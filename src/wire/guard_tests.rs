@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use super::api::{APIS, api_by_number};
 use super::guard::check;
 use super::schema::{Field, Kind, Schema, Struct};
-use super::schema_table::{FIELDS, SCHEMAS, STRUCTS};
+use super::schema_table::SCHEMAS;
 use super::{Direction, Malformed};
 
 /// Calls `$visit::<Q>()` for each request type of [`APIS`].
@@ -75,21 +75,23 @@ fn sample(key: i16, version: i16, direction: Direction, seed: u64) -> Vec<u8> {
     let flexible = schema.flexible.contains(version);
     let rng = StdRng::seed_from_u64(seed);
     let mut sampler = Sampler { rng, version, flexible, out: BytesMut::new() };
-    sampler.structure(&STRUCTS[schema.root as usize]);
+    sampler.structure(schema.root());
     sampler.out.to_vec()
 }
 
 impl Sampler {
     fn structure(&mut self, of: &Struct) {
-        let fields = &FIELDS[of.first as usize..of.first as usize + of.count as usize];
+        let fields = of.fields();
         let version = self.version;
         for field in fields.iter().filter(|f| f.versions.contains(version)) {
-            if !field.tagged.contains(self.version) {
+            if !field.is_tagged(self.version) {
                 self.value(field);
             }
         }
         if self.flexible {
-            self.tags(fields.iter().filter(|f| f.tagged.contains(self.version)).collect());
+            self.tags(
+                fields.iter().filter(|f| f.is_tagged(self.version) && f.versions.contains(self.version)).collect(),
+            );
         }
     }
 
@@ -138,13 +140,13 @@ impl Sampler {
     fn single(&mut self, kind: Kind, null: bool) {
         let len = self.rng.random_range(0..9u32);
         match kind {
-            Kind::Fixed(1) => self.out.put_u8(self.rng.random_range(0..2)),
-            Kind::Fixed(size) => (0..size).for_each(|_| self.out.put_u8(self.rng.random_range(0..64))),
-            Kind::Struct(index) => self.structure(&STRUCTS[index as usize]),
+            Kind::Fixed(of) if of.size() == 1 => self.out.put_u8(self.rng.random_range(0..2)),
+            Kind::Fixed(of) => (0..of.size()).for_each(|_| self.out.put_u8(self.rng.random_range(0..64))),
+            Kind::Struct(index) => self.structure(Struct::at(index)),
             Kind::String if !self.flexible => self.out.put_i16(if null { -1 } else { len as i16 }),
-            Kind::String | Kind::Bytes => self.length(if null { None } else { Some(len) }),
+            Kind::String | Kind::Bytes | Kind::Records => self.length(if null { None } else { Some(len) }),
         }
-        if matches!(kind, Kind::String | Kind::Bytes) && !null {
+        if matches!(kind, Kind::String | Kind::Bytes | Kind::Records) && !null {
             (0..len).for_each(|_| self.out.put_u8(self.rng.random_range(b'a'..=b'z')));
         }
     }

@@ -2,13 +2,14 @@
 //! The fields of every message a client and a broker exchange, by version.
 
 use super::Direction;
-use super::schema::{Field, Kind, Schema, Struct, Versions};
+use super::schema::{DefaultValue, Field, Fixed, Kind, Schema, Struct, Versions};
 
 type Range = (i8, i8);
 
-const fn m(api_key: i16, direction: Direction, versions: Range, flexible: Range, root: u16) -> Schema {
+#[rustfmt::skip]
+const fn m(api_key: i16, direction: Direction, at: u16, len: u8, versions: Range, flexible: Range, root: u16) -> Schema {
     let versions = Versions(versions.0, versions.1);
-    Schema { api_key, direction, versions, flexible: Versions(flexible.0, flexible.1), root }
+    Schema { api_key, direction, name: (at, len), versions, flexible: Versions(flexible.0, flexible.1), root }
 }
 
 const fn s(first: u16, count: u8, min_wire: u8, memory: u16) -> Struct {
@@ -17,224 +18,244 @@ const fn s(first: u16, count: u8, min_wire: u8, memory: u16) -> Struct {
 
 #[rustfmt::skip]
 #[allow(clippy::too_many_arguments)]
-const fn f(name: u16, len: u8, kind: Kind, is_array: bool, versions: Range, nullable: Range, tagged: Range, tag: u8) -> Field {
-    Field {
-        name: (name, len),
-        kind,
-        is_array,
-        versions: Versions(versions.0, versions.1),
-        nullable: Versions(nullable.0, nullable.1),
-        tagged: Versions(tagged.0, tagged.1),
-        tag,
-    }
+const fn f(at: u16, len: u8, kind: Kind, is_array: bool, ignorable: bool, versions: Range, nullable: Range, tagged_from: i8, tag: u8, default: u8) -> Field {
+    let versions = Versions(versions.0, versions.1);
+    Field { name_at: at, name_len: len, kind, is_array, ignorable, versions, nullable: Versions(nullable.0, nullable.1), tagged_from, tag, default }
 }
 
 pub(super) static NAMES: &str = "\
-    transactional_idackstimeout_msnametopic_idindexrecordspartition_datatopic_dataerror_codebase_offsetlog_append_\
-    time_mslog_start_offsetbatch_indexbatch_index_error_messagerecord_errorsleader_idleader_epochcurrent_leaderpar\
-    tition_responsesthrottle_time_msnode_idhostportracknode_endpointscluster_idreplica_idreplica_epochreplica_stat\
-    emax_wait_msmin_bytesmax_bytesisolation_levelsession_idsession_epochcurrent_leader_epochfetch_offsetlast_fetch\
-    ed_epochpartition_max_bytesreplica_directory_idhigh_watermarkpartitionstopicsforgotten_topics_datarack_idparti\
-    tion_indexlast_stable_offsetend_offsetdiverging_epochsnapshot_idproducer_idfirst_offsetaborted_transactionspre\
-    ferred_read_replicatimestampallow_auto_topic_creationinclude_cluster_authorized_operationsinclude_topic_author\
-    ized_operationsbrokerscontroller_idis_internalreplica_nodesisr_nodesoffline_replicasgroup_idgeneration_id_or_m\
-    ember_epochmember_idgroup_instance_idretention_time_mscommitted_offsetcommitted_leader_epochcommitted_metadata\
-    partition_indexesgroupsrequire_stablekeykey_typecoordinator_keyscoordinatorssession_timeout_msrebalance_timeou\
-    t_msprotocol_typeprotocolsreasonprotocol_nameskip_assignmentmembersassignmentsinclude_authorized_operationsgro\
-    up_stateprotocol_dataclient_idclient_hostmember_metadatamember_assignmentstates_filtertypes_filtergroup_typeme\
-    chanismmechanismsclient_software_nameclient_software_versionapi_keymin_versionmax_versionapi_keyssupported_fea\
-    turesfinalized_features_epochmax_version_levelmin_version_levelzk_migration_readynum_partitionsreplication_fac\
-    torbroker_idsvalueconfigsvalidate_onlytopic_config_error_coderead_onlyconfig_sourceis_sensitivetopic_nameslow_\
-    watermarktransaction_timeout_msproducer_epochenable2_pckeep_prepared_txnongoing_txn_producer_idongoing_txn_pro\
-    ducer_epochverify_onlyv3_and_below_transactional_idv3_and_below_producer_idv3_and_below_producer_epochv3_and_b\
-    elow_topicspartition_error_coderesults_by_partitiontopic_resultsresults_by_transactionresults_by_topic_v3_and_\
-    belowtransaction_resultcoordinator_epochtransaction_versionmarkersresource_type_filterresource_name_filterpatt\
-    ern_type_filterprincipal_filterhost_filterpermission_typeaclsresourcesresource_pattern_typecreationsfiltersmat\
-    ching_aclsfilter_resultsconfiguration_keysinclude_synonymsinclude_documentationconfig_typepathdirslog_dirparti\
-    tion_sizeoffset_lagis_future_keytotal_bytesusable_bytesis_cordonedauth_bytessession_lifetime_mscountowner_prin\
-    cipal_typeowner_principal_namerenewersmax_lifetime_mstoken_requester_principal_typetoken_requester_principal_n\
-    ameissue_timestamp_msexpiry_timestamp_msmax_timestamp_mstoken_idhmacrenew_period_msexpiry_time_period_msowners\
-    tokensgroups_nameselection_typetopic_partitionspartition_idpartition_resultreplica_election_resultsconfig_oper\
-    ationallow_replication_factor_changeadding_replicasremoving_replicasentity_typematch_typecomponentsstrictentit\
-    y_namevaluesentriesremoveopsusersiterationscredential_infosdeletionssaltsalted_passwordupsertionslog_end_offse\
-    tlast_fetch_timestamplast_caught_up_timestampcurrent_votersobserverslistenersallow_downgradeupgrade_typefeatur\
-    e_updatesendpoint_typeinclude_fenced_brokersis_fencedlast_sequencelast_timestampcurrent_txn_start_offsetactive\
-    _producerstransactional_idstransaction_statetransaction_start_time_mstransaction_statesstate_filtersproducer_i\
-    d_filtersduration_filtertransactional_id_patternunknown_state_filterssubscribed_topic_namessubscribed_topic_re\
-    gexserver_assignorheartbeat_interval_msgroup_idsgroup_epochassignment_epochassignor_nametarget_assignmentmembe\
-    r_typeclient_instance_idsubscription_idaccepted_compression_typespush_interval_mstelemetry_max_bytesdelta_temp\
-    oralityrequested_metricsterminatingresource_typesconfig_resourcesresponse_partition_limitcursoreligible_leader\
-    _replicaslast_known_elrnext_cursorshare_session_epochmax_recordsbatch_sizeshare_acquire_modeis_renew_acklast_o\
-    ffsetacknowledge_typesacknowledgement_batchesacquisition_lock_timeout_msacknowledge_error_codeacknowledge_erro\
-    r_messagedelivery_countacquired_recordsvoter_idvoter_directory_idack_when_committedstate_epochdelivery_statest\
-    ate_batchesdelivery_complete_countendpoint_information_epochsubtopology_idsource_topicssource_topic_regextopic\
-    _configsstate_changelog_topicsrepartition_sink_topicsrepartition_source_topicscopartition_groupssubtopologiesa\
-    ctive_tasksstandby_taskswarmup_tasksprocess_iduser_endpointclient_tagstask_offsetstask_end_offsetsshutdown_app\
-    licationacceptable_recovery_lag_legacytask_offset_interval_msstatus_codestatus_detailtopology_description_requ\
-    iredactive_partitionsstandby_partitionspartitions_by_user_endpointinclude_topology_descriptiontopology_epochis\
-    _classicnode_typestoressuccessorsprocessorglobal_storestopology_description_status\
+    transactionalIdackstimeoutMsnametopicIdindexrecordspartitionDatatopicDataProduceerrorCodebaseOffsetlogAppendTi\
+    meMslogStartOffsetbatchIndexbatchIndexErrorMessagerecordErrorserrorMessageleaderIdleaderEpochcurrentLeaderpart\
+    itionResponsesresponsesthrottleTimeMsnodeIdhostportracknodeEndpointsclusterIdreplicaIdreplicaEpochreplicaState\
+    maxWaitMsminBytesmaxBytesisolationLevelsessionIdsessionEpochcurrentLeaderEpochfetchOffsetlastFetchedEpochparti\
+    tionMaxBytesreplicaDirectoryIdhighWatermarkpartitionstopicsforgottenTopicsDatarackIdpartitionIndexlastStableOf\
+    fsetepochendOffsetdivergingEpochsnapshotIdproducerIdfirstOffsetabortedTransactionspreferredReadReplicatimestam\
+    pListOffsetsoffsetallowAutoTopicCreationincludeClusterAuthorizedOperationsincludeTopicAuthorizedOperationsMeta\
+    databrokerscontrollerIdisInternalreplicaNodesisrNodesofflineReplicastopicAuthorizedOperationsclusterAuthorized\
+    OperationsgroupIdgenerationIdOrMemberEpochmemberIdgroupInstanceIdretentionTimeMscommittedOffsetcommittedLeader\
+    EpochcommittedMetadataOffsetCommitpartitionIndexesmemberEpochgroupsrequireStableOffsetFetchmetadatakeykeyTypec\
+    oordinatorKeysFindCoordinatorcoordinatorssessionTimeoutMsrebalanceTimeoutMsprotocolTypeprotocolsreasonJoinGrou\
+    pprotocolNameskipAssignmentmembersHeartbeatLeaveGroupassignmentassignmentsSyncGroupincludeAuthorizedOperations\
+    DescribeGroupsgroupStateprotocolDataclientIdclientHostmemberMetadatamemberAssignmentauthorizedOperationsstates\
+    FiltertypesFilterListGroupsgroupTypemechanismSaslHandshakemechanismsclientSoftwareNameclientSoftwareVersionApi\
+    VersionsapiKeyminVersionmaxVersionapiKeyssupportedFeaturesfinalizedFeaturesEpochmaxVersionLevelminVersionLevel\
+    zkMigrationReadynumPartitionsreplicationFactorbrokerIdsvalueconfigsvalidateOnlyCreateTopicstopicConfigErrorCod\
+    ereadOnlyconfigSourceisSensitivetopicNamesDeleteTopicsDeleteRecordslowWatermarktransactionTimeoutMsproducerEpo\
+    chenable2PckeepPreparedTxnInitProducerIdongoingTxnProducerIdongoingTxnProducerEpochOffsetForLeaderEpochverifyO\
+    nlytransactionsv3AndBelowTransactionalIdv3AndBelowProducerIdv3AndBelowProducerEpochv3AndBelowTopicsAddPartitio\
+    nsToTxnpartitionErrorCoderesultsByPartitiontopicResultsresultsByTransactionresultsByTopicV3AndBelowAddOffsetsT\
+    oTxnEndTxntransactionResultcoordinatorEpochtransactionVersionmarkersWriteTxnMarkersTxnOffsetCommitresourceType\
+    FilterresourceNameFilterpatternTypeFilterprincipalFilterhostFilteroperationpermissionTypeDescribeAclsaclsresou\
+    rcesresourcePatternTypecreationsCreateAclsfiltersDeleteAclsmatchingAclsfilterResultsconfigurationKeysincludeSy\
+    nonymsincludeDocumentationDescribeConfigssynonymsconfigTypedocumentationAlterConfigspathdirsAlterReplicaLogDir\
+    sDescribeLogDirslogDirpartitionSizeoffsetLagisFutureKeytotalBytesusableBytesisCordonedauthBytesSaslAuthenticat\
+    esessionLifetimeMscountCreatePartitionsownerPrincipalTypeownerPrincipalNameprincipalTypeprincipalNamerenewersm\
+    axLifetimeMsCreateDelegationTokentokenRequesterPrincipalTypetokenRequesterPrincipalNameissueTimestampMsexpiryT\
+    imestampMsmaxTimestampMstokenIdhmacrenewPeriodMsRenewDelegationTokenexpiryTimePeriodMsExpireDelegationTokenown\
+    ersDescribeDelegationTokentokensgroupsNamesDeleteGroupselectionTypetopicPartitionsElectLeaderspartitionIdparti\
+    tionResultreplicaElectionResultsconfigOperationIncrementalAlterConfigsallowReplicationFactorChangereplicasAlte\
+    rPartitionReassignmentsListPartitionReassignmentsaddingReplicasremovingReplicasOffsetDeleteentityTypematchType\
+    componentsstrictDescribeClientQuotasentityNamevaluesentriesremoveopsAlterClientQuotasusersDescribeUserScramCre\
+    dentialsiterationscredentialInfosdeletionssaltsaltedPasswordupsertionsAlterUserScramCredentialsDescribeQuoruml\
+    ogEndOffsetlastFetchTimestamplastCaughtUpTimestampcurrentVotersobserverslistenersnodesfeatureallowDowngradeupg\
+    radeTypefeatureUpdatesUpdateFeaturesendpointTypeincludeFencedBrokersDescribeClusterisFencedDescribeProducersla\
+    stSequencelastTimestampcurrentTxnStartOffsetactiveProducersUnregisterBrokertransactionalIdsDescribeTransaction\
+    stransactionStatetransactionStartTimeMstransactionStatesstateFiltersproducerIdFiltersdurationFiltertransaction\
+    alIdPatternListTransactionsunknownStateFiltersinstanceIdsubscribedTopicNamessubscribedTopicRegexserverAssignor\
+    ConsumerGroupHeartbeatheartbeatIntervalMsgroupIdsConsumerGroupDescribegroupEpochassignmentEpochassignorNametar\
+    getAssignmentmemberTypeclientInstanceIdGetTelemetrySubscriptionssubscriptionIdacceptedCompressionTypespushInte\
+    rvalMstelemetryMaxBytesdeltaTemporalityrequestedMetricsterminatingcompressionTypemetricsPushTelemetryresourceT\
+    ypesListConfigResourcesconfigResourcesresponsePartitionLimitcursorDescribeTopicPartitionseligibleLeaderReplica\
+    slastKnownElrnextCursorShareGroupHeartbeatShareGroupDescribeshareSessionEpochmaxRecordsbatchSizeshareAcquireMo\
+    deisRenewAcklastOffsetacknowledgeTypesacknowledgementBatchesShareFetchacquisitionLockTimeoutMsacknowledgeError\
+    CodeacknowledgeErrorMessagedeliveryCountacquiredRecordsShareAcknowledgevoterIdvoterDirectoryIdackWhenCommitted\
+    AddRaftVoterRemoveRaftVoterstateEpochstartOffsetInitializeShareGroupStateReadShareGroupStatedeliveryStatestate\
+    BatchesdeliveryCompleteCountWriteShareGroupStateDeleteShareGroupStateReadShareGroupStateSummaryendpointInforma\
+    tionEpochsubtopologyIdsourceTopicssourceTopicRegextopicConfigsstateChangelogTopicsrepartitionSinkTopicsreparti\
+    tionSourceTopicscopartitionGroupssubtopologiesactiveTasksstandbyTaskswarmupTasksprocessIduserEndpointclientTag\
+    staskOffsetstaskEndOffsetsshutdownApplicationStreamsGroupHeartbeatacceptableRecoveryLagLegacytaskOffsetInterva\
+    lMsstatusCodestatusDetailtopologyDescriptionRequiredactivePartitionsstandbyPartitionspartitionsByUserEndpointi\
+    ncludeTopologyDescriptionStreamsGroupDescribetopologyEpochisClassicnodeTypesinkTopicstoressuccessorsprocessorg\
+    lobalStorestopologyDescriptionStatusDescribeShareGroupOffsetslagAlterShareGroupOffsetsDeleteShareGroupOffsetsS\
+    treamsGroupTopologyDescriptionUpdateUnregisterController\
 ";
 
 #[rustfmt::skip]
+pub(super) static DEFAULTS: &[DefaultValue] = &[
+    DefaultValue::Null,
+    DefaultValue::Zero,
+    DefaultValue::Int(-1),
+    DefaultValue::Int(2147483647),
+    DefaultValue::Int(9223372036854775807),
+    DefaultValue::Int(1),
+    DefaultValue::Int(-2147483648),
+    DefaultValue::Int(60000),
+    DefaultValue::Int(-2),
+    DefaultValue::Int(3),
+    DefaultValue::Int(16),
+    DefaultValue::Int(2000),
+];
+
+#[rustfmt::skip]
 pub(super) static SCHEMAS: &[Schema] = &[
-    m(0, Direction::Request, (3, 13), (9, 127), 2), // ProduceRequest
-    m(0, Direction::Response, (3, 13), (9, 127), 8), // ProduceResponse
-    m(1, Direction::Request, (4, 18), (12, 127), 13), // FetchRequest
-    m(1, Direction::Response, (4, 18), (12, 127), 21), // FetchResponse
-    m(2, Direction::Request, (1, 11), (6, 127), 24), // ListOffsetsRequest
-    m(2, Direction::Response, (1, 11), (6, 127), 27), // ListOffsetsResponse
-    m(3, Direction::Request, (0, 13), (9, 127), 29), // MetadataRequest
-    m(3, Direction::Response, (0, 13), (9, 127), 33), // MetadataResponse
-    m(8, Direction::Request, (2, 10), (8, 127), 36), // OffsetCommitRequest
-    m(8, Direction::Response, (2, 10), (8, 127), 39), // OffsetCommitResponse
-    m(9, Direction::Request, (1, 10), (6, 127), 43), // OffsetFetchRequest
-    m(9, Direction::Response, (1, 10), (6, 127), 49), // OffsetFetchResponse
-    m(10, Direction::Request, (0, 6), (3, 127), 50), // FindCoordinatorRequest
-    m(10, Direction::Response, (0, 6), (3, 127), 52), // FindCoordinatorResponse
-    m(11, Direction::Request, (0, 9), (6, 127), 54), // JoinGroupRequest
-    m(11, Direction::Response, (0, 9), (6, 127), 56), // JoinGroupResponse
-    m(12, Direction::Request, (0, 4), (4, 127), 57), // HeartbeatRequest
-    m(12, Direction::Response, (0, 4), (4, 127), 58), // HeartbeatResponse
-    m(13, Direction::Request, (0, 5), (4, 127), 60), // LeaveGroupRequest
-    m(13, Direction::Response, (0, 5), (4, 127), 62), // LeaveGroupResponse
-    m(14, Direction::Request, (0, 5), (4, 127), 64), // SyncGroupRequest
-    m(14, Direction::Response, (0, 5), (4, 127), 65), // SyncGroupResponse
-    m(15, Direction::Request, (0, 6), (5, 127), 66), // DescribeGroupsRequest
-    m(15, Direction::Response, (0, 6), (5, 127), 69), // DescribeGroupsResponse
-    m(16, Direction::Request, (0, 5), (3, 127), 70), // ListGroupsRequest
-    m(16, Direction::Response, (0, 5), (3, 127), 72), // ListGroupsResponse
-    m(17, Direction::Request, (0, 1), (127, -1), 73), // SaslHandshakeRequest
-    m(17, Direction::Response, (0, 1), (127, -1), 74), // SaslHandshakeResponse
-    m(18, Direction::Request, (0, 5), (3, 127), 75), // ApiVersionsRequest
-    m(18, Direction::Response, (0, 5), (3, 127), 79), // ApiVersionsResponse
-    m(19, Direction::Request, (2, 7), (5, 127), 83), // CreateTopicsRequest
-    m(19, Direction::Response, (2, 7), (5, 127), 86), // CreateTopicsResponse
-    m(20, Direction::Request, (1, 6), (4, 127), 88), // DeleteTopicsRequest
-    m(20, Direction::Response, (1, 6), (4, 127), 90), // DeleteTopicsResponse
-    m(21, Direction::Request, (0, 2), (2, 127), 93), // DeleteRecordsRequest
-    m(21, Direction::Response, (0, 2), (2, 127), 96), // DeleteRecordsResponse
-    m(22, Direction::Request, (0, 6), (2, 127), 97), // InitProducerIdRequest
-    m(22, Direction::Response, (0, 6), (2, 127), 98), // InitProducerIdResponse
-    m(23, Direction::Request, (2, 4), (4, 127), 101), // OffsetForLeaderEpochRequest
-    m(23, Direction::Response, (2, 4), (4, 127), 104), // OffsetForLeaderEpochResponse
-    m(24, Direction::Request, (0, 5), (3, 127), 108), // AddPartitionsToTxnRequest
-    m(24, Direction::Response, (0, 5), (3, 127), 114), // AddPartitionsToTxnResponse
-    m(25, Direction::Request, (0, 4), (3, 127), 115), // AddOffsetsToTxnRequest
-    m(25, Direction::Response, (0, 4), (3, 127), 116), // AddOffsetsToTxnResponse
-    m(26, Direction::Request, (0, 5), (3, 127), 117), // EndTxnRequest
-    m(26, Direction::Response, (0, 5), (3, 127), 118), // EndTxnResponse
-    m(27, Direction::Request, (1, 2), (1, 127), 121), // WriteTxnMarkersRequest
-    m(27, Direction::Response, (1, 2), (1, 127), 125), // WriteTxnMarkersResponse
-    m(28, Direction::Request, (0, 6), (3, 127), 128), // TxnOffsetCommitRequest
-    m(28, Direction::Response, (0, 6), (3, 127), 131), // TxnOffsetCommitResponse
-    m(29, Direction::Request, (1, 3), (2, 127), 132), // DescribeAclsRequest
-    m(29, Direction::Response, (1, 3), (2, 127), 135), // DescribeAclsResponse
-    m(30, Direction::Request, (1, 3), (2, 127), 137), // CreateAclsRequest
-    m(30, Direction::Response, (1, 3), (2, 127), 139), // CreateAclsResponse
-    m(31, Direction::Request, (1, 3), (2, 127), 141), // DeleteAclsRequest
-    m(31, Direction::Response, (1, 3), (2, 127), 144), // DeleteAclsResponse
-    m(32, Direction::Request, (1, 4), (4, 127), 146), // DescribeConfigsRequest
-    m(32, Direction::Response, (1, 4), (4, 127), 150), // DescribeConfigsResponse
-    m(33, Direction::Request, (0, 2), (2, 127), 153), // AlterConfigsRequest
-    m(33, Direction::Response, (0, 2), (2, 127), 155), // AlterConfigsResponse
-    m(34, Direction::Request, (1, 2), (2, 127), 158), // AlterReplicaLogDirsRequest
-    m(34, Direction::Response, (1, 2), (2, 127), 161), // AlterReplicaLogDirsResponse
-    m(35, Direction::Request, (1, 5), (2, 127), 163), // DescribeLogDirsRequest
-    m(35, Direction::Response, (1, 5), (2, 127), 167), // DescribeLogDirsResponse
-    m(36, Direction::Request, (0, 2), (2, 127), 168), // SaslAuthenticateRequest
-    m(36, Direction::Response, (0, 2), (2, 127), 169), // SaslAuthenticateResponse
-    m(37, Direction::Request, (0, 3), (2, 127), 172), // CreatePartitionsRequest
-    m(37, Direction::Response, (0, 3), (2, 127), 174), // CreatePartitionsResponse
-    m(38, Direction::Request, (1, 3), (2, 127), 176), // CreateDelegationTokenRequest
-    m(38, Direction::Response, (1, 3), (2, 127), 177), // CreateDelegationTokenResponse
-    m(39, Direction::Request, (1, 2), (2, 127), 178), // RenewDelegationTokenRequest
-    m(39, Direction::Response, (1, 2), (2, 127), 179), // RenewDelegationTokenResponse
-    m(40, Direction::Request, (1, 2), (2, 127), 180), // ExpireDelegationTokenRequest
-    m(40, Direction::Response, (1, 2), (2, 127), 181), // ExpireDelegationTokenResponse
-    m(41, Direction::Request, (1, 3), (2, 127), 183), // DescribeDelegationTokenRequest
-    m(41, Direction::Response, (1, 3), (2, 127), 186), // DescribeDelegationTokenResponse
-    m(42, Direction::Request, (0, 3), (2, 127), 187), // DeleteGroupsRequest
-    m(42, Direction::Response, (0, 3), (2, 127), 189), // DeleteGroupsResponse
-    m(43, Direction::Request, (0, 2), (2, 127), 191), // ElectLeadersRequest
-    m(43, Direction::Response, (0, 2), (2, 127), 194), // ElectLeadersResponse
-    m(44, Direction::Request, (0, 1), (1, 127), 197), // IncrementalAlterConfigsRequest
-    m(44, Direction::Response, (0, 1), (1, 127), 199), // IncrementalAlterConfigsResponse
-    m(45, Direction::Request, (0, 1), (0, 127), 202), // AlterPartitionReassignmentsRequest
-    m(45, Direction::Response, (0, 1), (0, 127), 205), // AlterPartitionReassignmentsResponse
-    m(46, Direction::Request, (0, 0), (0, 127), 207), // ListPartitionReassignmentsRequest
-    m(46, Direction::Response, (0, 0), (0, 127), 210), // ListPartitionReassignmentsResponse
-    m(47, Direction::Request, (0, 0), (127, -1), 213), // OffsetDeleteRequest
-    m(47, Direction::Response, (0, 0), (127, -1), 216), // OffsetDeleteResponse
-    m(48, Direction::Request, (0, 1), (1, 127), 218), // DescribeClientQuotasRequest
-    m(48, Direction::Response, (0, 1), (1, 127), 222), // DescribeClientQuotasResponse
-    m(49, Direction::Request, (0, 1), (1, 127), 226), // AlterClientQuotasRequest
-    m(49, Direction::Response, (0, 1), (1, 127), 229), // AlterClientQuotasResponse
-    m(50, Direction::Request, (0, 0), (0, 127), 231), // DescribeUserScramCredentialsRequest
-    m(50, Direction::Response, (0, 0), (0, 127), 234), // DescribeUserScramCredentialsResponse
-    m(51, Direction::Request, (0, 0), (0, 127), 237), // AlterUserScramCredentialsRequest
-    m(51, Direction::Response, (0, 0), (0, 127), 239), // AlterUserScramCredentialsResponse
-    m(55, Direction::Request, (0, 2), (0, 127), 242), // DescribeQuorumRequest
-    m(55, Direction::Response, (0, 2), (0, 127), 249), // DescribeQuorumResponse
-    m(57, Direction::Request, (0, 2), (0, 127), 251), // UpdateFeaturesRequest
-    m(57, Direction::Response, (0, 2), (0, 127), 253), // UpdateFeaturesResponse
-    m(60, Direction::Request, (0, 2), (0, 127), 254), // DescribeClusterRequest
-    m(60, Direction::Response, (0, 2), (0, 127), 256), // DescribeClusterResponse
-    m(61, Direction::Request, (0, 0), (0, 127), 258), // DescribeProducersRequest
-    m(61, Direction::Response, (0, 0), (0, 127), 262), // DescribeProducersResponse
-    m(64, Direction::Request, (0, 0), (0, 127), 263), // UnregisterBrokerRequest
-    m(64, Direction::Response, (0, 0), (0, 127), 264), // UnregisterBrokerResponse
-    m(65, Direction::Request, (0, 0), (0, 127), 265), // DescribeTransactionsRequest
-    m(65, Direction::Response, (0, 0), (0, 127), 268), // DescribeTransactionsResponse
-    m(66, Direction::Request, (0, 2), (0, 127), 269), // ListTransactionsRequest
-    m(66, Direction::Response, (0, 2), (0, 127), 271), // ListTransactionsResponse
-    m(68, Direction::Request, (0, 1), (0, 127), 273), // ConsumerGroupHeartbeatRequest
-    m(68, Direction::Response, (0, 1), (0, 127), 276), // ConsumerGroupHeartbeatResponse
-    m(69, Direction::Request, (0, 1), (0, 127), 277), // ConsumerGroupDescribeRequest
-    m(69, Direction::Response, (0, 1), (0, 127), 284), // ConsumerGroupDescribeResponse
-    m(71, Direction::Request, (0, 0), (0, 127), 285), // GetTelemetrySubscriptionsRequest
-    m(71, Direction::Response, (0, 0), (0, 127), 286), // GetTelemetrySubscriptionsResponse
-    m(72, Direction::Request, (0, 0), (0, 127), 287), // PushTelemetryRequest
-    m(72, Direction::Response, (0, 0), (0, 127), 288), // PushTelemetryResponse
-    m(74, Direction::Request, (0, 1), (0, 127), 289), // ListConfigResourcesRequest
-    m(74, Direction::Response, (0, 1), (0, 127), 291), // ListConfigResourcesResponse
-    m(75, Direction::Request, (0, 0), (0, 127), 294), // DescribeTopicPartitionsRequest
-    m(75, Direction::Response, (0, 0), (0, 127), 298), // DescribeTopicPartitionsResponse
-    m(76, Direction::Request, (1, 1), (0, 127), 299), // ShareGroupHeartbeatRequest
-    m(76, Direction::Response, (1, 1), (0, 127), 302), // ShareGroupHeartbeatResponse
-    m(77, Direction::Request, (1, 1), (0, 127), 303), // ShareGroupDescribeRequest
-    m(77, Direction::Response, (1, 1), (0, 127), 308), // ShareGroupDescribeResponse
-    m(78, Direction::Request, (1, 2), (0, 127), 313), // ShareFetchRequest
-    m(78, Direction::Response, (1, 2), (0, 127), 319), // ShareFetchResponse
-    m(79, Direction::Request, (1, 2), (0, 127), 323), // ShareAcknowledgeRequest
-    m(79, Direction::Response, (1, 2), (0, 127), 328), // ShareAcknowledgeResponse
-    m(80, Direction::Request, (0, 1), (0, 127), 330), // AddRaftVoterRequest
-    m(80, Direction::Response, (0, 1), (0, 127), 331), // AddRaftVoterResponse
-    m(81, Direction::Request, (0, 0), (0, 127), 332), // RemoveRaftVoterRequest
-    m(81, Direction::Response, (0, 0), (0, 127), 333), // RemoveRaftVoterResponse
-    m(83, Direction::Request, (0, 0), (0, 127), 336), // InitializeShareGroupStateRequest
-    m(83, Direction::Response, (0, 0), (0, 127), 339), // InitializeShareGroupStateResponse
-    m(84, Direction::Request, (0, 0), (0, 127), 342), // ReadShareGroupStateRequest
-    m(84, Direction::Response, (0, 0), (0, 127), 346), // ReadShareGroupStateResponse
-    m(85, Direction::Request, (0, 1), (0, 127), 350), // WriteShareGroupStateRequest
-    m(85, Direction::Response, (0, 1), (0, 127), 353), // WriteShareGroupStateResponse
-    m(86, Direction::Request, (0, 0), (0, 127), 356), // DeleteShareGroupStateRequest
-    m(86, Direction::Response, (0, 0), (0, 127), 359), // DeleteShareGroupStateResponse
-    m(87, Direction::Request, (0, 1), (0, 127), 362), // ReadShareGroupStateSummaryRequest
-    m(87, Direction::Response, (0, 1), (0, 127), 365), // ReadShareGroupStateSummaryResponse
-    m(88, Direction::Request, (0, 1), (0, 127), 380), // StreamsGroupHeartbeatRequest
-    m(88, Direction::Response, (0, 1), (0, 127), 389), // StreamsGroupHeartbeatResponse
-    m(89, Direction::Request, (0, 1), (0, 127), 390), // StreamsGroupDescribeRequest
-    m(89, Direction::Response, (0, 1), (0, 127), 417), // StreamsGroupDescribeResponse
-    m(90, Direction::Request, (0, 1), (0, 127), 420), // DescribeShareGroupOffsetsRequest
-    m(90, Direction::Response, (0, 1), (0, 127), 424), // DescribeShareGroupOffsetsResponse
-    m(91, Direction::Request, (0, 0), (0, 127), 427), // AlterShareGroupOffsetsRequest
-    m(91, Direction::Response, (0, 0), (0, 127), 430), // AlterShareGroupOffsetsResponse
-    m(92, Direction::Request, (0, 0), (0, 127), 432), // DeleteShareGroupOffsetsRequest
-    m(92, Direction::Response, (0, 0), (0, 127), 434), // DeleteShareGroupOffsetsResponse
-    m(93, Direction::Request, (0, 0), (0, 127), 441), // StreamsGroupTopologyDescriptionUpdateRequest
-    m(93, Direction::Response, (0, 0), (0, 127), 442), // StreamsGroupTopologyDescriptionUpdateResponse
-    m(94, Direction::Request, (0, 0), (0, 127), 443), // UnregisterControllerRequest
-    m(94, Direction::Response, (0, 0), (0, 127), 444), // UnregisterControllerResponse
+    m(0, Direction::Request, 73, 7, (3, 13), (9, 127), 2), // ProduceRequest
+    m(0, Direction::Response, 73, 7, (3, 13), (9, 127), 8), // ProduceResponse
+    m(1, Direction::Request, 423, 5, (4, 18), (12, 127), 13), // FetchRequest
+    m(1, Direction::Response, 423, 5, (4, 18), (12, 127), 21), // FetchResponse
+    m(2, Direction::Request, 661, 11, (1, 11), (6, 127), 24), // ListOffsetsRequest
+    m(2, Direction::Response, 661, 11, (1, 11), (6, 127), 27), // ListOffsetsResponse
+    m(3, Direction::Request, 766, 8, (0, 13), (9, 127), 29), // MetadataRequest
+    m(3, Direction::Response, 766, 8, (0, 13), (9, 127), 33), // MetadataResponse
+    m(8, Direction::Request, 1012, 12, (2, 10), (8, 127), 36), // OffsetCommitRequest
+    m(8, Direction::Response, 1012, 12, (2, 10), (8, 127), 39), // OffsetCommitResponse
+    m(9, Direction::Request, 1070, 11, (1, 10), (6, 127), 43), // OffsetFetchRequest
+    m(9, Direction::Response, 1070, 11, (1, 10), (6, 127), 49), // OffsetFetchResponse
+    m(10, Direction::Request, 1114, 15, (0, 6), (3, 127), 50), // FindCoordinatorRequest
+    m(10, Direction::Response, 1114, 15, (0, 6), (3, 127), 52), // FindCoordinatorResponse
+    m(11, Direction::Request, 1202, 9, (0, 9), (6, 127), 54), // JoinGroupRequest
+    m(11, Direction::Response, 1202, 9, (0, 9), (6, 127), 56), // JoinGroupResponse
+    m(12, Direction::Request, 1244, 9, (0, 4), (4, 127), 57), // HeartbeatRequest
+    m(12, Direction::Response, 1244, 9, (0, 4), (4, 127), 58), // HeartbeatResponse
+    m(13, Direction::Request, 1253, 10, (0, 5), (4, 127), 60), // LeaveGroupRequest
+    m(13, Direction::Response, 1253, 10, (0, 5), (4, 127), 62), // LeaveGroupResponse
+    m(14, Direction::Request, 1284, 9, (0, 5), (4, 127), 64), // SyncGroupRequest
+    m(14, Direction::Response, 1284, 9, (0, 5), (4, 127), 65), // SyncGroupResponse
+    m(15, Direction::Request, 1320, 14, (0, 6), (5, 127), 66), // DescribeGroupsRequest
+    m(15, Direction::Response, 1320, 14, (0, 6), (5, 127), 69), // DescribeGroupsResponse
+    m(16, Direction::Request, 1447, 10, (0, 5), (3, 127), 70), // ListGroupsRequest
+    m(16, Direction::Response, 1447, 10, (0, 5), (3, 127), 72), // ListGroupsResponse
+    m(17, Direction::Request, 1475, 13, (0, 1), (127, -1), 73), // SaslHandshakeRequest
+    m(17, Direction::Response, 1475, 13, (0, 1), (127, -1), 74), // SaslHandshakeResponse
+    m(18, Direction::Request, 1537, 11, (0, 5), (3, 127), 75), // ApiVersionsRequest
+    m(18, Direction::Response, 1537, 11, (0, 5), (3, 127), 79), // ApiVersionsResponse
+    m(19, Direction::Request, 1729, 12, (2, 7), (5, 127), 83), // CreateTopicsRequest
+    m(19, Direction::Response, 1729, 12, (2, 7), (5, 127), 86), // CreateTopicsResponse
+    m(20, Direction::Request, 1802, 12, (1, 6), (4, 127), 88), // DeleteTopicsRequest
+    m(20, Direction::Response, 1802, 12, (1, 6), (4, 127), 90), // DeleteTopicsResponse
+    m(21, Direction::Request, 1814, 13, (0, 2), (2, 127), 93), // DeleteRecordsRequest
+    m(21, Direction::Response, 1814, 13, (0, 2), (2, 127), 96), // DeleteRecordsResponse
+    m(22, Direction::Request, 1896, 14, (0, 6), (2, 127), 97), // InitProducerIdRequest
+    m(22, Direction::Response, 1896, 14, (0, 6), (2, 127), 98), // InitProducerIdResponse
+    m(23, Direction::Request, 1953, 20, (2, 4), (4, 127), 101), // OffsetForLeaderEpochRequest
+    m(23, Direction::Response, 1953, 20, (2, 4), (4, 127), 104), // OffsetForLeaderEpochResponse
+    m(24, Direction::Request, 2079, 18, (0, 5), (3, 127), 108), // AddPartitionsToTxnRequest
+    m(24, Direction::Response, 2079, 18, (0, 5), (3, 127), 114), // AddPartitionsToTxnResponse
+    m(25, Direction::Request, 2189, 15, (0, 4), (3, 127), 115), // AddOffsetsToTxnRequest
+    m(25, Direction::Response, 2189, 15, (0, 4), (3, 127), 116), // AddOffsetsToTxnResponse
+    m(26, Direction::Request, 2204, 6, (0, 5), (3, 127), 117), // EndTxnRequest
+    m(26, Direction::Response, 2204, 6, (0, 5), (3, 127), 118), // EndTxnResponse
+    m(27, Direction::Request, 2268, 15, (1, 2), (1, 127), 121), // WriteTxnMarkersRequest
+    m(27, Direction::Response, 2268, 15, (1, 2), (1, 127), 125), // WriteTxnMarkersResponse
+    m(28, Direction::Request, 2283, 15, (0, 6), (3, 127), 128), // TxnOffsetCommitRequest
+    m(28, Direction::Response, 2283, 15, (0, 6), (3, 127), 131), // TxnOffsetCommitResponse
+    m(29, Direction::Request, 2399, 12, (1, 3), (2, 127), 132), // DescribeAclsRequest
+    m(29, Direction::Response, 2399, 12, (1, 3), (2, 127), 135), // DescribeAclsResponse
+    m(30, Direction::Request, 2452, 10, (1, 3), (2, 127), 137), // CreateAclsRequest
+    m(30, Direction::Response, 2452, 10, (1, 3), (2, 127), 139), // CreateAclsResponse
+    m(31, Direction::Request, 2469, 10, (1, 3), (2, 127), 141), // DeleteAclsRequest
+    m(31, Direction::Response, 2469, 10, (1, 3), (2, 127), 144), // DeleteAclsResponse
+    m(32, Direction::Request, 2556, 15, (1, 4), (4, 127), 146), // DescribeConfigsRequest
+    m(32, Direction::Response, 2556, 15, (1, 4), (4, 127), 150), // DescribeConfigsResponse
+    m(33, Direction::Request, 2602, 12, (0, 2), (2, 127), 153), // AlterConfigsRequest
+    m(33, Direction::Response, 2602, 12, (0, 2), (2, 127), 155), // AlterConfigsResponse
+    m(34, Direction::Request, 2622, 19, (1, 2), (2, 127), 158), // AlterReplicaLogDirsRequest
+    m(34, Direction::Response, 2622, 19, (1, 2), (2, 127), 161), // AlterReplicaLogDirsResponse
+    m(35, Direction::Request, 2641, 15, (1, 5), (2, 127), 163), // DescribeLogDirsRequest
+    m(35, Direction::Response, 2641, 15, (1, 5), (2, 127), 167), // DescribeLogDirsResponse
+    m(36, Direction::Request, 2735, 16, (0, 2), (2, 127), 168), // SaslAuthenticateRequest
+    m(36, Direction::Response, 2735, 16, (0, 2), (2, 127), 169), // SaslAuthenticateResponse
+    m(37, Direction::Request, 2773, 16, (0, 3), (2, 127), 172), // CreatePartitionsRequest
+    m(37, Direction::Response, 2773, 16, (0, 3), (2, 127), 174), // CreatePartitionsResponse
+    m(38, Direction::Request, 2872, 21, (1, 3), (2, 127), 176), // CreateDelegationTokenRequest
+    m(38, Direction::Response, 2872, 21, (1, 3), (2, 127), 177), // CreateDelegationTokenResponse
+    m(39, Direction::Request, 3018, 20, (1, 2), (2, 127), 178), // RenewDelegationTokenRequest
+    m(39, Direction::Response, 3018, 20, (1, 2), (2, 127), 179), // RenewDelegationTokenResponse
+    m(40, Direction::Request, 3056, 21, (1, 2), (2, 127), 180), // ExpireDelegationTokenRequest
+    m(40, Direction::Response, 3056, 21, (1, 2), (2, 127), 181), // ExpireDelegationTokenResponse
+    m(41, Direction::Request, 3083, 23, (1, 3), (2, 127), 183), // DescribeDelegationTokenRequest
+    m(41, Direction::Response, 3083, 23, (1, 3), (2, 127), 186), // DescribeDelegationTokenResponse
+    m(42, Direction::Request, 3123, 12, (0, 3), (2, 127), 187), // DeleteGroupsRequest
+    m(42, Direction::Response, 3123, 12, (0, 3), (2, 127), 189), // DeleteGroupsResponse
+    m(43, Direction::Request, 3162, 12, (0, 2), (2, 127), 191), // ElectLeadersRequest
+    m(43, Direction::Response, 3162, 12, (0, 2), (2, 127), 194), // ElectLeadersResponse
+    m(44, Direction::Request, 3237, 23, (0, 1), (1, 127), 197), // IncrementalAlterConfigsRequest
+    m(44, Direction::Response, 3237, 23, (0, 1), (1, 127), 199), // IncrementalAlterConfigsResponse
+    m(45, Direction::Request, 3296, 27, (0, 1), (0, 127), 202), // AlterPartitionReassignmentsRequest
+    m(45, Direction::Response, 3296, 27, (0, 1), (0, 127), 205), // AlterPartitionReassignmentsResponse
+    m(46, Direction::Request, 3323, 26, (0, 0), (0, 127), 207), // ListPartitionReassignmentsRequest
+    m(46, Direction::Response, 3323, 26, (0, 0), (0, 127), 210), // ListPartitionReassignmentsResponse
+    m(47, Direction::Request, 3379, 12, (0, 0), (127, -1), 213), // OffsetDeleteRequest
+    m(47, Direction::Response, 3379, 12, (0, 0), (127, -1), 216), // OffsetDeleteResponse
+    m(48, Direction::Request, 3426, 20, (0, 1), (1, 127), 218), // DescribeClientQuotasRequest
+    m(48, Direction::Response, 3426, 20, (0, 1), (1, 127), 222), // DescribeClientQuotasResponse
+    m(49, Direction::Request, 3478, 17, (0, 1), (1, 127), 226), // AlterClientQuotasRequest
+    m(49, Direction::Response, 3478, 17, (0, 1), (1, 127), 229), // AlterClientQuotasResponse
+    m(50, Direction::Request, 3500, 28, (0, 0), (0, 127), 231), // DescribeUserScramCredentialsRequest
+    m(50, Direction::Response, 3500, 28, (0, 0), (0, 127), 234), // DescribeUserScramCredentialsResponse
+    m(51, Direction::Request, 3590, 25, (0, 0), (0, 127), 237), // AlterUserScramCredentialsRequest
+    m(51, Direction::Response, 3590, 25, (0, 0), (0, 127), 239), // AlterUserScramCredentialsResponse
+    m(55, Direction::Request, 3615, 14, (0, 2), (0, 127), 242), // DescribeQuorumRequest
+    m(55, Direction::Response, 3615, 14, (0, 2), (0, 127), 249), // DescribeQuorumResponse
+    m(57, Direction::Request, 3762, 14, (0, 2), (0, 127), 251), // UpdateFeaturesRequest
+    m(57, Direction::Response, 3762, 14, (0, 2), (0, 127), 253), // UpdateFeaturesResponse
+    m(60, Direction::Request, 3808, 15, (0, 2), (0, 127), 254), // DescribeClusterRequest
+    m(60, Direction::Response, 3808, 15, (0, 2), (0, 127), 256), // DescribeClusterResponse
+    m(61, Direction::Request, 3831, 17, (0, 0), (0, 127), 258), // DescribeProducersRequest
+    m(61, Direction::Response, 3831, 17, (0, 0), (0, 127), 262), // DescribeProducersResponse
+    m(64, Direction::Request, 3909, 16, (0, 0), (0, 127), 263), // UnregisterBrokerRequest
+    m(64, Direction::Response, 3909, 16, (0, 0), (0, 127), 264), // UnregisterBrokerResponse
+    m(65, Direction::Request, 3941, 20, (0, 0), (0, 127), 265), // DescribeTransactionsRequest
+    m(65, Direction::Response, 3941, 20, (0, 0), (0, 127), 268), // DescribeTransactionsResponse
+    m(66, Direction::Request, 4081, 16, (0, 2), (0, 127), 269), // ListTransactionsRequest
+    m(66, Direction::Response, 4081, 16, (0, 2), (0, 127), 271), // ListTransactionsResponse
+    m(68, Direction::Request, 4180, 22, (0, 1), (0, 127), 273), // ConsumerGroupHeartbeatRequest
+    m(68, Direction::Response, 4180, 22, (0, 1), (0, 127), 276), // ConsumerGroupHeartbeatResponse
+    m(69, Direction::Request, 4229, 21, (0, 1), (0, 127), 277), // ConsumerGroupDescribeRequest
+    m(69, Direction::Response, 4229, 21, (0, 1), (0, 127), 284), // ConsumerGroupDescribeResponse
+    m(71, Direction::Request, 4329, 25, (0, 0), (0, 127), 285), // GetTelemetrySubscriptionsRequest
+    m(71, Direction::Response, 4329, 25, (0, 0), (0, 127), 286), // GetTelemetrySubscriptionsResponse
+    m(72, Direction::Request, 4488, 13, (0, 0), (0, 127), 287), // PushTelemetryRequest
+    m(72, Direction::Response, 4488, 13, (0, 0), (0, 127), 288), // PushTelemetryResponse
+    m(74, Direction::Request, 4514, 19, (0, 1), (0, 127), 289), // ListConfigResourcesRequest
+    m(74, Direction::Response, 4514, 19, (0, 1), (0, 127), 291), // ListConfigResourcesResponse
+    m(75, Direction::Request, 4576, 23, (0, 0), (0, 127), 294), // DescribeTopicPartitionsRequest
+    m(75, Direction::Response, 4576, 23, (0, 0), (0, 127), 298), // DescribeTopicPartitionsResponse
+    m(76, Direction::Request, 4643, 19, (1, 1), (0, 127), 299), // ShareGroupHeartbeatRequest
+    m(76, Direction::Response, 4643, 19, (1, 1), (0, 127), 302), // ShareGroupHeartbeatResponse
+    m(77, Direction::Request, 4662, 18, (1, 1), (0, 127), 303), // ShareGroupDescribeRequest
+    m(77, Direction::Response, 4662, 18, (1, 1), (0, 127), 308), // ShareGroupDescribeResponse
+    m(78, Direction::Request, 4790, 10, (1, 2), (0, 127), 313), // ShareFetchRequest
+    m(78, Direction::Response, 4790, 10, (1, 2), (0, 127), 319), // ShareFetchResponse
+    m(79, Direction::Request, 4895, 16, (1, 2), (0, 127), 323), // ShareAcknowledgeRequest
+    m(79, Direction::Response, 4895, 16, (1, 2), (0, 127), 328), // ShareAcknowledgeResponse
+    m(80, Direction::Request, 4950, 12, (0, 1), (0, 127), 330), // AddRaftVoterRequest
+    m(80, Direction::Response, 4950, 12, (0, 1), (0, 127), 331), // AddRaftVoterResponse
+    m(81, Direction::Request, 4962, 15, (0, 0), (0, 127), 332), // RemoveRaftVoterRequest
+    m(81, Direction::Response, 4962, 15, (0, 0), (0, 127), 333), // RemoveRaftVoterResponse
+    m(83, Direction::Request, 4998, 25, (0, 0), (0, 127), 336), // InitializeShareGroupStateRequest
+    m(83, Direction::Response, 4998, 25, (0, 0), (0, 127), 339), // InitializeShareGroupStateResponse
+    m(84, Direction::Request, 5023, 19, (0, 0), (0, 127), 342), // ReadShareGroupStateRequest
+    m(84, Direction::Response, 5023, 19, (0, 0), (0, 127), 346), // ReadShareGroupStateResponse
+    m(85, Direction::Request, 5088, 20, (0, 1), (0, 127), 350), // WriteShareGroupStateRequest
+    m(85, Direction::Response, 5088, 20, (0, 1), (0, 127), 353), // WriteShareGroupStateResponse
+    m(86, Direction::Request, 5108, 21, (0, 0), (0, 127), 356), // DeleteShareGroupStateRequest
+    m(86, Direction::Response, 5108, 21, (0, 0), (0, 127), 359), // DeleteShareGroupStateResponse
+    m(87, Direction::Request, 5129, 26, (0, 1), (0, 127), 362), // ReadShareGroupStateSummaryRequest
+    m(87, Direction::Response, 5129, 26, (0, 1), (0, 127), 365), // ReadShareGroupStateSummaryResponse
+    m(88, Direction::Request, 5435, 21, (0, 1), (0, 127), 380), // StreamsGroupHeartbeatRequest
+    m(88, Direction::Response, 5435, 21, (0, 1), (0, 127), 389), // StreamsGroupHeartbeatResponse
+    m(89, Direction::Request, 5635, 20, (0, 1), (0, 127), 390), // StreamsGroupDescribeRequest
+    m(89, Direction::Response, 5635, 20, (0, 1), (0, 127), 417), // StreamsGroupDescribeResponse
+    m(90, Direction::Request, 5756, 25, (0, 1), (0, 127), 420), // DescribeShareGroupOffsetsRequest
+    m(90, Direction::Response, 5756, 25, (0, 1), (0, 127), 424), // DescribeShareGroupOffsetsResponse
+    m(91, Direction::Request, 5784, 22, (0, 0), (0, 127), 427), // AlterShareGroupOffsetsRequest
+    m(91, Direction::Response, 5784, 22, (0, 0), (0, 127), 430), // AlterShareGroupOffsetsResponse
+    m(92, Direction::Request, 5806, 23, (0, 0), (0, 127), 432), // DeleteShareGroupOffsetsRequest
+    m(92, Direction::Response, 5806, 23, (0, 0), (0, 127), 434), // DeleteShareGroupOffsetsResponse
+    m(93, Direction::Request, 5829, 37, (0, 0), (0, 127), 441), // StreamsGroupTopologyDescriptionUpdateRequest
+    m(93, Direction::Response, 5829, 37, (0, 0), (0, 127), 442), // StreamsGroupTopologyDescriptionUpdateResponse
+    m(94, Direction::Request, 5866, 20, (0, 0), (0, 127), 443), // UnregisterControllerRequest
+    m(94, Direction::Response, 5866, 20, (0, 0), (0, 127), 444), // UnregisterControllerResponse
 ];
 
 #[rustfmt::skip]
@@ -688,1488 +709,1488 @@ pub(super) static STRUCTS: &[Struct] = &[
 
 #[rustfmt::skip]
 pub(super) static FIELDS: &[Field] = &[
-    f(42, 5, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // index
-    f(47, 7, Kind::Bytes, false, (0, 127), (0, 127), (127, -1), 0), // records
-    f(30, 4, Kind::String, false, (0, 12), (127, -1), (127, -1), 0), // name
-    f(34, 8, Kind::Fixed(16), false, (13, 127), (127, -1), (127, -1), 0), // topic_id
-    f(54, 14, Kind::Struct(0), true, (0, 127), (127, -1), (127, -1), 0), // partition_data
-    f(0, 16, Kind::String, false, (3, 127), (3, 127), (127, -1), 0), // transactional_id
-    f(16, 4, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // acks
-    f(20, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // timeout_ms
-    f(68, 10, Kind::Struct(1), true, (0, 127), (127, -1), (127, -1), 0), // topic_data
-    f(133, 11, Kind::Fixed(4), false, (8, 127), (127, -1), (127, -1), 0), // batch_index
-    f(144, 25, Kind::String, false, (8, 127), (8, 127), (127, -1), 0), // batch_index_error_message
-    f(182, 9, Kind::Fixed(4), false, (10, 127), (127, -1), (127, -1), 0), // leader_id
-    f(191, 12, Kind::Fixed(4), false, (10, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(42, 5, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(88, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // base_offset
-    f(99, 18, Kind::Fixed(8), false, (2, 127), (127, -1), (127, -1), 0), // log_append_time_ms
-    f(117, 16, Kind::Fixed(8), false, (5, 127), (127, -1), (127, -1), 0), // log_start_offset
-    f(169, 13, Kind::Struct(3), true, (8, 127), (127, -1), (127, -1), 0), // record_errors
-    f(156, 13, Kind::String, false, (8, 127), (8, 127), (127, -1), 0), // error_message
-    f(203, 14, Kind::Struct(4), false, (10, 127), (127, -1), (10, 127), 0), // current_leader
-    f(30, 4, Kind::String, false, (0, 12), (127, -1), (127, -1), 0), // name
-    f(34, 8, Kind::Fixed(16), false, (13, 127), (127, -1), (127, -1), 0), // topic_id
-    f(217, 19, Kind::Struct(5), true, (0, 127), (127, -1), (127, -1), 0), // partition_responses
-    f(252, 7, Kind::Fixed(4), false, (10, 127), (127, -1), (127, -1), 0), // node_id
-    f(259, 4, Kind::String, false, (10, 127), (127, -1), (127, -1), 0), // host
-    f(263, 4, Kind::Fixed(4), false, (10, 127), (127, -1), (127, -1), 0), // port
-    f(267, 4, Kind::String, false, (10, 127), (10, 127), (127, -1), 0), // rack
-    f(227, 9, Kind::Struct(6), true, (0, 127), (127, -1), (127, -1), 0), // responses
-    f(236, 16, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(271, 14, Kind::Struct(7), true, (10, 127), (127, -1), (10, 127), 0), // node_endpoints
-    f(295, 10, Kind::Fixed(4), false, (15, 127), (127, -1), (127, -1), 0), // replica_id
-    f(305, 13, Kind::Fixed(8), false, (15, 127), (127, -1), (127, -1), 0), // replica_epoch
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(398, 20, Kind::Fixed(4), false, (9, 127), (127, -1), (127, -1), 0), // current_leader_epoch
-    f(418, 12, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // fetch_offset
-    f(430, 18, Kind::Fixed(4), false, (12, 127), (127, -1), (127, -1), 0), // last_fetched_epoch
-    f(117, 16, Kind::Fixed(8), false, (5, 127), (127, -1), (127, -1), 0), // log_start_offset
-    f(448, 19, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_max_bytes
-    f(467, 20, Kind::Fixed(16), false, (17, 127), (127, -1), (17, 127), 0), // replica_directory_id
-    f(487, 14, Kind::Fixed(8), false, (18, 127), (127, -1), (18, 127), 1), // high_watermark
-    f(34, 5, Kind::String, false, (0, 12), (127, -1), (127, -1), 0), // topic
-    f(34, 8, Kind::Fixed(16), false, (13, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(10), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(34, 5, Kind::String, false, (7, 12), (127, -1), (127, -1), 0), // topic
-    f(34, 8, Kind::Fixed(16), false, (13, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Fixed(4), true, (7, 127), (127, -1), (127, -1), 0), // partitions
-    f(285, 10, Kind::String, false, (12, 127), (12, 127), (12, 127), 0), // cluster_id
-    f(295, 10, Kind::Fixed(4), false, (0, 14), (127, -1), (127, -1), 0), // replica_id
-    f(318, 13, Kind::Struct(9), false, (15, 127), (127, -1), (15, 127), 1), // replica_state
-    f(331, 11, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // max_wait_ms
-    f(342, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // min_bytes
-    f(351, 9, Kind::Fixed(4), false, (3, 127), (127, -1), (127, -1), 0), // max_bytes
-    f(360, 15, Kind::Fixed(1), false, (4, 127), (127, -1), (127, -1), 0), // isolation_level
-    f(375, 10, Kind::Fixed(4), false, (7, 127), (127, -1), (127, -1), 0), // session_id
-    f(385, 13, Kind::Fixed(4), false, (7, 127), (127, -1), (127, -1), 0), // session_epoch
-    f(511, 6, Kind::Struct(11), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(517, 21, Kind::Struct(12), true, (7, 127), (127, -1), (127, -1), 0), // forgotten_topics_data
-    f(538, 7, Kind::String, false, (11, 127), (127, -1), (127, -1), 0), // rack_id
-    f(198, 5, Kind::Fixed(4), false, (12, 127), (127, -1), (127, -1), 0), // epoch
-    f(578, 10, Kind::Fixed(8), false, (12, 127), (127, -1), (127, -1), 0), // end_offset
-    f(182, 9, Kind::Fixed(4), false, (12, 127), (127, -1), (127, -1), 0), // leader_id
-    f(191, 12, Kind::Fixed(4), false, (12, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(578, 10, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // end_offset
-    f(198, 5, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // epoch
-    f(614, 11, Kind::Fixed(8), false, (4, 127), (127, -1), (127, -1), 0), // producer_id
-    f(625, 12, Kind::Fixed(8), false, (4, 127), (127, -1), (127, -1), 0), // first_offset
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(487, 14, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // high_watermark
-    f(560, 18, Kind::Fixed(8), false, (4, 127), (127, -1), (127, -1), 0), // last_stable_offset
-    f(117, 16, Kind::Fixed(8), false, (5, 127), (127, -1), (127, -1), 0), // log_start_offset
-    f(588, 15, Kind::Struct(14), false, (12, 127), (127, -1), (12, 127), 0), // diverging_epoch
-    f(203, 14, Kind::Struct(15), false, (12, 127), (127, -1), (12, 127), 1), // current_leader
-    f(603, 11, Kind::Struct(16), false, (12, 127), (127, -1), (12, 127), 2), // snapshot_id
-    f(637, 20, Kind::Struct(17), true, (4, 127), (4, 127), (127, -1), 0), // aborted_transactions
-    f(657, 22, Kind::Fixed(4), false, (11, 127), (127, -1), (127, -1), 0), // preferred_read_replica
-    f(47, 7, Kind::Bytes, false, (0, 127), (0, 127), (127, -1), 0), // records
-    f(34, 5, Kind::String, false, (0, 12), (127, -1), (127, -1), 0), // topic
-    f(34, 8, Kind::Fixed(16), false, (13, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(18), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(252, 7, Kind::Fixed(4), false, (16, 127), (127, -1), (127, -1), 0), // node_id
-    f(259, 4, Kind::String, false, (16, 127), (127, -1), (127, -1), 0), // host
-    f(263, 4, Kind::Fixed(4), false, (16, 127), (127, -1), (127, -1), 0), // port
-    f(267, 4, Kind::String, false, (16, 127), (16, 127), (127, -1), 0), // rack
-    f(236, 16, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (7, 127), (127, -1), (127, -1), 0), // error_code
-    f(375, 10, Kind::Fixed(4), false, (7, 127), (127, -1), (127, -1), 0), // session_id
-    f(227, 9, Kind::Struct(19), true, (0, 127), (127, -1), (127, -1), 0), // responses
-    f(271, 14, Kind::Struct(20), true, (16, 127), (127, -1), (16, 127), 0), // node_endpoints
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(398, 20, Kind::Fixed(4), false, (4, 127), (127, -1), (127, -1), 0), // current_leader_epoch
-    f(679, 9, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // timestamp
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Struct(22), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(295, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // replica_id
-    f(360, 15, Kind::Fixed(1), false, (2, 127), (127, -1), (127, -1), 0), // isolation_level
-    f(511, 6, Kind::Struct(23), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(20, 10, Kind::Fixed(4), false, (10, 127), (127, -1), (127, -1), 0), // timeout_ms
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(679, 9, Kind::Fixed(8), false, (1, 127), (127, -1), (127, -1), 0), // timestamp
-    f(93, 6, Kind::Fixed(8), false, (1, 127), (127, -1), (127, -1), 0), // offset
-    f(191, 12, Kind::Fixed(4), false, (4, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Struct(25), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(236, 16, Kind::Fixed(4), false, (2, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(511, 6, Kind::Struct(26), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(34, 8, Kind::Fixed(16), false, (10, 127), (127, -1), (127, -1), 0), // topic_id
-    f(30, 4, Kind::String, false, (0, 127), (10, 127), (127, -1), 0), // name
-    f(511, 6, Kind::Struct(28), true, (0, 127), (1, 127), (127, -1), 0), // topics
-    f(688, 25, Kind::Fixed(1), false, (4, 127), (127, -1), (127, -1), 0), // allow_auto_topic_creation
-    f(713, 37, Kind::Fixed(1), false, (8, 10), (127, -1), (127, -1), 0), // include_cluster_authorized_operations
-    f(750, 35, Kind::Fixed(1), false, (8, 127), (127, -1), (127, -1), 0), // include_topic_authorized_operations
-    f(252, 7, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // node_id
-    f(259, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // host
-    f(263, 4, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // port
-    f(267, 4, Kind::String, false, (1, 127), (1, 127), (127, -1), 0), // rack
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(182, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_id
-    f(191, 12, Kind::Fixed(4), false, (7, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(816, 13, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // replica_nodes
-    f(829, 9, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // isr_nodes
-    f(838, 16, Kind::Fixed(4), true, (5, 127), (127, -1), (127, -1), 0), // offline_replicas
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(30, 4, Kind::String, false, (0, 127), (12, 127), (127, -1), 0), // name
-    f(34, 8, Kind::Fixed(16), false, (10, 127), (127, -1), (127, -1), 0), // topic_id
-    f(805, 11, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // is_internal
-    f(501, 10, Kind::Struct(31), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(758, 27, Kind::Fixed(4), false, (8, 127), (127, -1), (127, -1), 0), // topic_authorized_operations
-    f(236, 16, Kind::Fixed(4), false, (3, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(785, 7, Kind::Struct(30), true, (0, 127), (127, -1), (127, -1), 0), // brokers
-    f(285, 10, Kind::String, false, (2, 127), (2, 127), (127, -1), 0), // cluster_id
-    f(792, 13, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // controller_id
-    f(511, 6, Kind::Struct(32), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(721, 29, Kind::Fixed(4), false, (8, 10), (127, -1), (127, -1), 0), // cluster_authorized_operations
-    f(78, 10, Kind::Fixed(2), false, (13, 127), (127, -1), (127, -1), 0), // error_code
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(934, 16, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // committed_offset
-    f(950, 22, Kind::Fixed(4), false, (6, 127), (127, -1), (127, -1), 0), // committed_leader_epoch
-    f(972, 18, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // committed_metadata
-    f(30, 4, Kind::String, false, (0, 9), (127, -1), (127, -1), 0), // name
-    f(34, 8, Kind::Fixed(16), false, (10, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(34), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(862, 29, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // generation_id_or_member_epoch
-    f(891, 9, Kind::String, false, (1, 127), (127, -1), (127, -1), 0), // member_id
-    f(900, 17, Kind::String, false, (7, 127), (7, 127), (127, -1), 0), // group_instance_id
-    f(917, 17, Kind::Fixed(8), false, (2, 4), (127, -1), (127, -1), 0), // retention_time_ms
-    f(511, 6, Kind::Struct(35), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(30, 4, Kind::String, false, (0, 9), (127, -1), (127, -1), 0), // name
-    f(34, 8, Kind::Fixed(16), false, (10, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(37), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(236, 16, Kind::Fixed(4), false, (3, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(511, 6, Kind::Struct(38), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(30, 4, Kind::String, false, (0, 7), (127, -1), (127, -1), 0), // name
-    f(990, 17, Kind::Fixed(4), true, (0, 7), (127, -1), (127, -1), 0), // partition_indexes
-    f(30, 4, Kind::String, false, (8, 9), (127, -1), (127, -1), 0), // name
-    f(34, 8, Kind::Fixed(16), false, (10, 127), (127, -1), (127, -1), 0), // topic_id
-    f(990, 17, Kind::Fixed(4), true, (8, 127), (127, -1), (127, -1), 0), // partition_indexes
-    f(854, 8, Kind::String, false, (8, 127), (127, -1), (127, -1), 0), // group_id
-    f(891, 9, Kind::String, false, (9, 127), (9, 127), (127, -1), 0), // member_id
-    f(879, 12, Kind::Fixed(4), false, (9, 127), (127, -1), (127, -1), 0), // member_epoch
-    f(511, 6, Kind::Struct(41), true, (8, 127), (8, 127), (127, -1), 0), // topics
-    f(854, 8, Kind::String, false, (0, 7), (127, -1), (127, -1), 0), // group_id
-    f(511, 6, Kind::Struct(40), true, (0, 7), (2, 7), (127, -1), 0), // topics
-    f(1007, 6, Kind::Struct(42), true, (8, 127), (127, -1), (127, -1), 0), // groups
-    f(1013, 14, Kind::Fixed(1), false, (7, 127), (127, -1), (127, -1), 0), // require_stable
-    f(545, 15, Kind::Fixed(4), false, (0, 7), (127, -1), (127, -1), 0), // partition_index
-    f(934, 16, Kind::Fixed(8), false, (0, 7), (127, -1), (127, -1), 0), // committed_offset
-    f(950, 22, Kind::Fixed(4), false, (5, 7), (127, -1), (127, -1), 0), // committed_leader_epoch
-    f(982, 8, Kind::String, false, (0, 7), (0, 7), (127, -1), 0), // metadata
-    f(78, 10, Kind::Fixed(2), false, (0, 7), (127, -1), (127, -1), 0), // error_code
-    f(30, 4, Kind::String, false, (0, 7), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Struct(44), true, (0, 7), (127, -1), (127, -1), 0), // partitions
-    f(545, 15, Kind::Fixed(4), false, (8, 127), (127, -1), (127, -1), 0), // partition_index
-    f(934, 16, Kind::Fixed(8), false, (8, 127), (127, -1), (127, -1), 0), // committed_offset
-    f(950, 22, Kind::Fixed(4), false, (8, 127), (127, -1), (127, -1), 0), // committed_leader_epoch
-    f(982, 8, Kind::String, false, (8, 127), (8, 127), (127, -1), 0), // metadata
-    f(78, 10, Kind::Fixed(2), false, (8, 127), (127, -1), (127, -1), 0), // error_code
-    f(30, 4, Kind::String, false, (8, 9), (127, -1), (127, -1), 0), // name
-    f(34, 8, Kind::Fixed(16), false, (10, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(46), true, (8, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (8, 127), (127, -1), (127, -1), 0), // group_id
-    f(511, 6, Kind::Struct(47), true, (8, 127), (127, -1), (127, -1), 0), // topics
-    f(78, 10, Kind::Fixed(2), false, (8, 127), (127, -1), (127, -1), 0), // error_code
-    f(236, 16, Kind::Fixed(4), false, (3, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(511, 6, Kind::Struct(45), true, (0, 7), (127, -1), (127, -1), 0), // topics
-    f(78, 10, Kind::Fixed(2), false, (2, 7), (127, -1), (127, -1), 0), // error_code
-    f(1007, 6, Kind::Struct(48), true, (8, 127), (127, -1), (127, -1), 0), // groups
-    f(1027, 3, Kind::String, false, (0, 3), (127, -1), (127, -1), 0), // key
-    f(1030, 8, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // key_type
-    f(1038, 16, Kind::String, true, (4, 127), (127, -1), (127, -1), 0), // coordinator_keys
-    f(1027, 3, Kind::String, false, (4, 127), (127, -1), (127, -1), 0), // key
-    f(252, 7, Kind::Fixed(4), false, (4, 127), (127, -1), (127, -1), 0), // node_id
-    f(259, 4, Kind::String, false, (4, 127), (127, -1), (127, -1), 0), // host
-    f(263, 4, Kind::Fixed(4), false, (4, 127), (127, -1), (127, -1), 0), // port
-    f(78, 10, Kind::Fixed(2), false, (4, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (4, 127), (4, 127), (127, -1), 0), // error_message
-    f(236, 16, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 3), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (1, 3), (1, 3), (127, -1), 0), // error_message
-    f(252, 7, Kind::Fixed(4), false, (0, 3), (127, -1), (127, -1), 0), // node_id
-    f(259, 4, Kind::String, false, (0, 3), (127, -1), (127, -1), 0), // host
-    f(263, 4, Kind::Fixed(4), false, (0, 3), (127, -1), (127, -1), 0), // port
-    f(1054, 12, Kind::Struct(51), true, (4, 127), (127, -1), (127, -1), 0), // coordinators
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(982, 8, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // metadata
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(1066, 18, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // session_timeout_ms
-    f(1084, 20, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // rebalance_timeout_ms
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(900, 17, Kind::String, false, (5, 127), (5, 127), (127, -1), 0), // group_instance_id
-    f(1104, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // protocol_type
-    f(1117, 9, Kind::Struct(53), true, (0, 127), (127, -1), (127, -1), 0), // protocols
-    f(1126, 6, Kind::String, false, (8, 127), (8, 127), (127, -1), 0), // reason
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(900, 17, Kind::String, false, (5, 127), (5, 127), (127, -1), 0), // group_instance_id
-    f(982, 8, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // metadata
-    f(236, 16, Kind::Fixed(4), false, (2, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(862, 13, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // generation_id
-    f(1104, 13, Kind::String, false, (7, 127), (7, 127), (127, -1), 0), // protocol_type
-    f(1132, 13, Kind::String, false, (0, 127), (7, 127), (127, -1), 0), // protocol_name
-    f(182, 6, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // leader
-    f(1145, 15, Kind::Fixed(1), false, (9, 127), (127, -1), (127, -1), 0), // skip_assignment
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(1160, 7, Kind::Struct(55), true, (0, 127), (127, -1), (127, -1), 0), // members
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(862, 13, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // generation_id
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(900, 17, Kind::String, false, (3, 127), (3, 127), (127, -1), 0), // group_instance_id
-    f(236, 16, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(891, 9, Kind::String, false, (3, 127), (127, -1), (127, -1), 0), // member_id
-    f(900, 17, Kind::String, false, (3, 127), (3, 127), (127, -1), 0), // group_instance_id
-    f(1126, 6, Kind::String, false, (5, 127), (5, 127), (127, -1), 0), // reason
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(891, 9, Kind::String, false, (0, 2), (127, -1), (127, -1), 0), // member_id
-    f(1160, 7, Kind::Struct(59), true, (3, 127), (127, -1), (127, -1), 0), // members
-    f(891, 9, Kind::String, false, (3, 127), (127, -1), (127, -1), 0), // member_id
-    f(900, 17, Kind::String, false, (3, 127), (3, 127), (127, -1), 0), // group_instance_id
-    f(78, 10, Kind::Fixed(2), false, (3, 127), (127, -1), (127, -1), 0), // error_code
-    f(236, 16, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(1160, 7, Kind::Struct(61), true, (3, 127), (127, -1), (127, -1), 0), // members
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(1150, 10, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // assignment
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(862, 13, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // generation_id
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(900, 17, Kind::String, false, (3, 127), (3, 127), (127, -1), 0), // group_instance_id
-    f(1104, 13, Kind::String, false, (5, 127), (5, 127), (127, -1), 0), // protocol_type
-    f(1132, 13, Kind::String, false, (5, 127), (5, 127), (127, -1), 0), // protocol_name
-    f(1167, 11, Kind::Struct(63), true, (0, 127), (127, -1), (127, -1), 0), // assignments
-    f(236, 16, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(1104, 13, Kind::String, false, (5, 127), (5, 127), (127, -1), 0), // protocol_type
-    f(1132, 13, Kind::String, false, (5, 127), (5, 127), (127, -1), 0), // protocol_name
-    f(1150, 10, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // assignment
-    f(1007, 6, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // groups
-    f(1178, 29, Kind::Fixed(1), false, (3, 127), (127, -1), (127, -1), 0), // include_authorized_operations
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(900, 17, Kind::String, false, (4, 127), (4, 127), (127, -1), 0), // group_instance_id
-    f(1231, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // client_id
-    f(1240, 11, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // client_host
-    f(1251, 15, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // member_metadata
-    f(1266, 17, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // member_assignment
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (6, 127), (6, 127), (127, -1), 0), // error_message
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(1207, 11, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_state
-    f(1104, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // protocol_type
-    f(1218, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // protocol_data
-    f(1160, 7, Kind::Struct(67), true, (0, 127), (127, -1), (127, -1), 0), // members
-    f(729, 21, Kind::Fixed(4), false, (3, 127), (127, -1), (127, -1), 0), // authorized_operations
-    f(236, 16, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(1007, 6, Kind::Struct(68), true, (0, 127), (127, -1), (127, -1), 0), // groups
-    f(1283, 13, Kind::String, true, (4, 127), (127, -1), (127, -1), 0), // states_filter
-    f(1296, 12, Kind::String, true, (5, 127), (127, -1), (127, -1), 0), // types_filter
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(1104, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // protocol_type
-    f(1207, 11, Kind::String, false, (4, 127), (127, -1), (127, -1), 0), // group_state
-    f(1308, 10, Kind::String, false, (5, 127), (127, -1), (127, -1), 0), // group_type
-    f(236, 16, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(1007, 6, Kind::Struct(71), true, (0, 127), (127, -1), (127, -1), 0), // groups
-    f(1318, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // mechanism
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(1327, 10, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // mechanisms
-    f(1337, 20, Kind::String, false, (3, 127), (127, -1), (127, -1), 0), // client_software_name
-    f(1357, 23, Kind::String, false, (3, 127), (127, -1), (127, -1), 0), // client_software_version
-    f(285, 10, Kind::String, false, (5, 127), (5, 127), (127, -1), 0), // cluster_id
-    f(252, 7, Kind::Fixed(4), false, (5, 127), (127, -1), (127, -1), 0), // node_id
-    f(1380, 7, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // api_key
-    f(1387, 11, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // min_version
-    f(1398, 11, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // max_version
-    f(30, 4, Kind::String, false, (3, 127), (127, -1), (127, -1), 0), // name
-    f(1387, 11, Kind::Fixed(2), false, (3, 127), (127, -1), (127, -1), 0), // min_version
-    f(1398, 11, Kind::Fixed(2), false, (3, 127), (127, -1), (127, -1), 0), // max_version
-    f(30, 4, Kind::String, false, (3, 127), (127, -1), (127, -1), 0), // name
-    f(1459, 17, Kind::Fixed(2), false, (3, 127), (127, -1), (127, -1), 0), // max_version_level
-    f(1476, 17, Kind::Fixed(2), false, (3, 127), (127, -1), (127, -1), 0), // min_version_level
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(1409, 8, Kind::Struct(76), true, (0, 127), (127, -1), (127, -1), 0), // api_keys
-    f(236, 16, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(1417, 18, Kind::Struct(77), true, (3, 127), (127, -1), (3, 127), 0), // supported_features
-    f(1435, 24, Kind::Fixed(8), false, (3, 127), (127, -1), (3, 127), 1), // finalized_features_epoch
-    f(1435, 18, Kind::Struct(78), true, (3, 127), (127, -1), (3, 127), 2), // finalized_features
-    f(1493, 18, Kind::Fixed(1), false, (3, 127), (127, -1), (3, 127), 3), // zk_migration_ready
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(1543, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // broker_ids
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(1553, 5, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // value
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(1511, 14, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // num_partitions
-    f(1525, 18, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // replication_factor
-    f(1167, 11, Kind::Struct(80), true, (0, 127), (127, -1), (127, -1), 0), // assignments
-    f(1558, 7, Kind::Struct(81), true, (0, 127), (127, -1), (127, -1), 0), // configs
-    f(511, 6, Kind::Struct(82), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(20, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // timeout_ms
-    f(1565, 13, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // validate_only
-    f(30, 4, Kind::String, false, (5, 127), (127, -1), (127, -1), 0), // name
-    f(1553, 5, Kind::String, false, (5, 127), (5, 127), (127, -1), 0), // value
-    f(1601, 9, Kind::Fixed(1), false, (5, 127), (127, -1), (127, -1), 0), // read_only
-    f(1610, 13, Kind::Fixed(1), false, (5, 127), (127, -1), (127, -1), 0), // config_source
-    f(1623, 12, Kind::Fixed(1), false, (5, 127), (127, -1), (127, -1), 0), // is_sensitive
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(34, 8, Kind::Fixed(16), false, (7, 127), (127, -1), (127, -1), 0), // topic_id
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (1, 127), (0, 127), (127, -1), 0), // error_message
-    f(1578, 23, Kind::Fixed(2), false, (5, 127), (127, -1), (5, 127), 0), // topic_config_error_code
-    f(1511, 14, Kind::Fixed(4), false, (5, 127), (127, -1), (127, -1), 0), // num_partitions
-    f(1525, 18, Kind::Fixed(2), false, (5, 127), (127, -1), (127, -1), 0), // replication_factor
-    f(1558, 7, Kind::Struct(84), true, (5, 127), (5, 127), (127, -1), 0), // configs
-    f(236, 16, Kind::Fixed(4), false, (2, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(511, 6, Kind::Struct(85), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(30, 4, Kind::String, false, (6, 127), (6, 127), (127, -1), 0), // name
-    f(34, 8, Kind::Fixed(16), false, (6, 127), (127, -1), (127, -1), 0), // topic_id
-    f(511, 6, Kind::Struct(87), true, (6, 127), (127, -1), (127, -1), 0), // topics
-    f(1635, 11, Kind::String, true, (0, 5), (127, -1), (127, -1), 0), // topic_names
-    f(20, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // timeout_ms
-    f(30, 4, Kind::String, false, (0, 127), (6, 127), (127, -1), 0), // name
-    f(34, 8, Kind::Fixed(16), false, (6, 127), (127, -1), (127, -1), 0), // topic_id
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (5, 127), (5, 127), (127, -1), 0), // error_message
-    f(236, 16, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(227, 9, Kind::Struct(89), true, (0, 127), (127, -1), (127, -1), 0), // responses
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(93, 6, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // offset
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Struct(91), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(511, 6, Kind::Struct(92), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(20, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // timeout_ms
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(1646, 13, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // low_watermark
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Struct(94), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(511, 6, Kind::Struct(95), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(0, 16, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // transactional_id
-    f(1659, 22, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // transaction_timeout_ms
-    f(614, 11, Kind::Fixed(8), false, (3, 127), (127, -1), (127, -1), 0), // producer_id
-    f(1681, 14, Kind::Fixed(2), false, (3, 127), (127, -1), (127, -1), 0), // producer_epoch
-    f(1695, 10, Kind::Fixed(1), false, (6, 127), (127, -1), (127, -1), 0), // enable2_pc
-    f(1705, 17, Kind::Fixed(1), false, (6, 127), (127, -1), (127, -1), 0), // keep_prepared_txn
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(614, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // producer_id
-    f(1681, 14, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // producer_epoch
-    f(1722, 23, Kind::Fixed(8), false, (6, 127), (127, -1), (127, -1), 0), // ongoing_txn_producer_id
-    f(1745, 26, Kind::Fixed(2), false, (6, 127), (127, -1), (127, -1), 0), // ongoing_txn_producer_epoch
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(398, 20, Kind::Fixed(4), false, (2, 127), (127, -1), (127, -1), 0), // current_leader_epoch
-    f(191, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(34, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic
-    f(501, 10, Kind::Struct(99), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(295, 10, Kind::Fixed(4), false, (3, 127), (127, -1), (127, -1), 0), // replica_id
-    f(511, 6, Kind::Struct(100), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(191, 12, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(578, 10, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // end_offset
-    f(34, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic
-    f(501, 10, Kind::Struct(102), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(236, 16, Kind::Fixed(4), false, (2, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(511, 6, Kind::Struct(103), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(0, 16, Kind::String, false, (4, 127), (127, -1), (127, -1), 0), // transactional_id
-    f(614, 11, Kind::Fixed(8), false, (4, 127), (127, -1), (127, -1), 0), // producer_id
-    f(1681, 14, Kind::Fixed(2), false, (4, 127), (127, -1), (127, -1), 0), // producer_epoch
-    f(1771, 11, Kind::Fixed(1), false, (4, 127), (127, -1), (127, -1), 0), // verify_only
-    f(511, 6, Kind::Struct(105), true, (4, 127), (127, -1), (127, -1), 0), // topics
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(645, 12, Kind::Struct(106), true, (4, 127), (127, -1), (127, -1), 0), // transactions
-    f(1782, 29, Kind::String, false, (0, 3), (127, -1), (127, -1), 0), // v3_and_below_transactional_id
-    f(1811, 24, Kind::Fixed(8), false, (0, 3), (127, -1), (127, -1), 0), // v3_and_below_producer_id
-    f(1835, 27, Kind::Fixed(2), false, (0, 3), (127, -1), (127, -1), 0), // v3_and_below_producer_epoch
-    f(1862, 19, Kind::Struct(107), true, (0, 3), (127, -1), (127, -1), 0), // v3_and_below_topics
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(1881, 20, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // partition_error_code
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(1901, 20, Kind::Struct(109), true, (0, 127), (127, -1), (127, -1), 0), // results_by_partition
-    f(0, 16, Kind::String, false, (4, 127), (127, -1), (127, -1), 0), // transactional_id
-    f(1921, 13, Kind::Struct(110), true, (4, 127), (127, -1), (127, -1), 0), // topic_results
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(1881, 20, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // partition_error_code
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(1901, 20, Kind::Struct(112), true, (0, 127), (127, -1), (127, -1), 0), // results_by_partition
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (4, 127), (127, -1), (127, -1), 0), // error_code
-    f(1934, 22, Kind::Struct(111), true, (4, 127), (127, -1), (127, -1), 0), // results_by_transaction
-    f(1956, 29, Kind::Struct(113), true, (0, 3), (127, -1), (127, -1), 0), // results_by_topic_v3_and_below
-    f(0, 16, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // transactional_id
-    f(614, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // producer_id
-    f(1681, 14, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // producer_epoch
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(0, 16, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // transactional_id
-    f(614, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // producer_id
-    f(1681, 14, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // producer_epoch
-    f(934, 9, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // committed
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(614, 11, Kind::Fixed(8), false, (5, 127), (127, -1), (127, -1), 0), // producer_id
-    f(1681, 14, Kind::Fixed(2), false, (5, 127), (127, -1), (127, -1), 0), // producer_epoch
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(990, 17, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partition_indexes
-    f(614, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // producer_id
-    f(1681, 14, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // producer_epoch
-    f(1985, 18, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // transaction_result
-    f(511, 6, Kind::Struct(119), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(2003, 17, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // coordinator_epoch
-    f(2020, 19, Kind::Fixed(1), false, (2, 127), (127, -1), (127, -1), 0), // transaction_version
-    f(2039, 7, Kind::Struct(120), true, (0, 127), (127, -1), (127, -1), 0), // markers
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Struct(122), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(614, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // producer_id
-    f(511, 6, Kind::Struct(123), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(2039, 7, Kind::Struct(124), true, (0, 127), (127, -1), (127, -1), 0), // markers
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(934, 16, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // committed_offset
-    f(950, 22, Kind::Fixed(4), false, (2, 127), (127, -1), (127, -1), 0), // committed_leader_epoch
-    f(972, 18, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // committed_metadata
-    f(30, 4, Kind::String, false, (0, 5), (127, -1), (127, -1), 0), // name
-    f(34, 8, Kind::Fixed(16), false, (6, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(126), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(0, 16, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // transactional_id
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(614, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // producer_id
-    f(1681, 14, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // producer_epoch
-    f(862, 29, Kind::Fixed(4), false, (3, 127), (127, -1), (127, -1), 0), // generation_id_or_member_epoch
-    f(891, 9, Kind::String, false, (3, 127), (127, -1), (127, -1), 0), // member_id
-    f(900, 17, Kind::String, false, (3, 127), (3, 127), (127, -1), 0), // group_instance_id
-    f(511, 6, Kind::Struct(127), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(30, 4, Kind::String, false, (0, 5), (127, -1), (127, -1), 0), // name
-    f(34, 8, Kind::Fixed(16), false, (6, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(129), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(511, 6, Kind::Struct(130), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(2046, 20, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // resource_type_filter
-    f(2066, 20, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // resource_name_filter
-    f(2086, 19, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // pattern_type_filter
-    f(2105, 16, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // principal_filter
-    f(2121, 11, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // host_filter
-    f(740, 9, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // operation
-    f(2132, 15, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // permission_type
-    f(2105, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // principal
-    f(259, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // host
-    f(740, 9, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // operation
-    f(2132, 15, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // permission_type
-    f(2046, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // resource_type
-    f(2066, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // resource_name
-    f(2086, 12, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // pattern_type
-    f(2147, 4, Kind::Struct(133), true, (0, 127), (127, -1), (127, -1), 0), // acls
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(2151, 9, Kind::Struct(134), true, (0, 127), (127, -1), (127, -1), 0), // resources
-    f(2046, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // resource_type
-    f(2066, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // resource_name
-    f(2160, 21, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // resource_pattern_type
-    f(2105, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // principal
-    f(259, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // host
-    f(740, 9, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // operation
-    f(2132, 15, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // permission_type
-    f(2181, 9, Kind::Struct(136), true, (0, 127), (127, -1), (127, -1), 0), // creations
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(1901, 7, Kind::Struct(138), true, (0, 127), (127, -1), (127, -1), 0), // results
-    f(2046, 20, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // resource_type_filter
-    f(2066, 20, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // resource_name_filter
-    f(2086, 19, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // pattern_type_filter
-    f(2105, 16, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // principal_filter
-    f(2121, 11, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // host_filter
-    f(740, 9, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // operation
-    f(2132, 15, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // permission_type
-    f(2190, 7, Kind::Struct(140), true, (0, 127), (127, -1), (127, -1), 0), // filters
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(2046, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // resource_type
-    f(2066, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // resource_name
-    f(2086, 12, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // pattern_type
-    f(2105, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // principal
-    f(259, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // host
-    f(740, 9, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // operation
-    f(2132, 15, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // permission_type
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(2197, 13, Kind::Struct(142), true, (0, 127), (127, -1), (127, -1), 0), // matching_acls
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(2210, 14, Kind::Struct(143), true, (0, 127), (127, -1), (127, -1), 0), // filter_results
-    f(2046, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // resource_type
-    f(2066, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // resource_name
-    f(2224, 18, Kind::String, true, (0, 127), (0, 127), (127, -1), 0), // configuration_keys
-    f(2151, 9, Kind::Struct(145), true, (0, 127), (127, -1), (127, -1), 0), // resources
-    f(2242, 16, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // include_synonyms
-    f(2258, 21, Kind::Fixed(1), false, (3, 127), (127, -1), (127, -1), 0), // include_documentation
-    f(30, 4, Kind::String, false, (1, 127), (127, -1), (127, -1), 0), // name
-    f(1553, 5, Kind::String, false, (1, 127), (0, 127), (127, -1), 0), // value
-    f(1617, 6, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // source
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(1553, 5, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // value
-    f(1601, 9, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // read_only
-    f(1610, 13, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // config_source
-    f(1623, 12, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // is_sensitive
-    f(2250, 8, Kind::Struct(147), true, (1, 127), (127, -1), (127, -1), 0), // synonyms
-    f(2279, 11, Kind::Fixed(1), false, (3, 127), (127, -1), (127, -1), 0), // config_type
-    f(2266, 13, Kind::String, false, (3, 127), (0, 127), (127, -1), 0), // documentation
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(2046, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // resource_type
-    f(2066, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // resource_name
-    f(1558, 7, Kind::Struct(148), true, (0, 127), (127, -1), (127, -1), 0), // configs
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(1901, 7, Kind::Struct(149), true, (0, 127), (127, -1), (127, -1), 0), // results
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(1553, 5, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // value
-    f(2046, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // resource_type
-    f(2066, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // resource_name
-    f(1558, 7, Kind::Struct(151), true, (0, 127), (127, -1), (127, -1), 0), // configs
-    f(2151, 9, Kind::Struct(152), true, (0, 127), (127, -1), (127, -1), 0), // resources
-    f(1565, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // validate_only
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(2046, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // resource_type
-    f(2066, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // resource_name
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(227, 9, Kind::Struct(154), true, (0, 127), (127, -1), (127, -1), 0), // responses
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(2290, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // path
-    f(511, 6, Kind::Struct(156), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(2294, 4, Kind::Struct(157), true, (0, 127), (127, -1), (127, -1), 0), // dirs
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(501, 10, Kind::Struct(159), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(1901, 7, Kind::Struct(160), true, (0, 127), (127, -1), (127, -1), 0), // results
-    f(34, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(511, 6, Kind::Struct(162), true, (0, 127), (0, 127), (127, -1), 0), // topics
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(2305, 14, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // partition_size
-    f(2319, 10, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // offset_lag
-    f(2329, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // is_future_key
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Struct(164), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(2298, 7, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // log_dir
-    f(511, 6, Kind::Struct(165), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(2342, 11, Kind::Fixed(8), false, (4, 127), (127, -1), (127, -1), 0), // total_bytes
-    f(2353, 12, Kind::Fixed(8), false, (4, 127), (127, -1), (127, -1), 0), // usable_bytes
-    f(2365, 11, Kind::Fixed(1), false, (5, 127), (127, -1), (127, -1), 0), // is_cordoned
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (3, 127), (127, -1), (127, -1), 0), // error_code
-    f(1901, 7, Kind::Struct(166), true, (0, 127), (127, -1), (127, -1), 0), // results
-    f(2376, 10, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // auth_bytes
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(2376, 10, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // auth_bytes
-    f(2386, 19, Kind::Fixed(8), false, (1, 127), (127, -1), (127, -1), 0), // session_lifetime_ms
-    f(1543, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // broker_ids
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(2405, 5, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // count
-    f(1167, 11, Kind::Struct(170), true, (0, 127), (0, 127), (127, -1), 0), // assignments
-    f(511, 6, Kind::Struct(171), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(20, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // timeout_ms
-    f(1565, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // validate_only
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(1901, 7, Kind::Struct(173), true, (0, 127), (127, -1), (127, -1), 0), // results
-    f(2416, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // principal_type
-    f(2436, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // principal_name
-    f(2410, 20, Kind::String, false, (3, 127), (3, 127), (127, -1), 0), // owner_principal_type
-    f(2430, 20, Kind::String, false, (3, 127), (3, 127), (127, -1), 0), // owner_principal_name
-    f(2450, 8, Kind::Struct(175), true, (0, 127), (127, -1), (127, -1), 0), // renewers
-    f(2458, 15, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // max_lifetime_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(2416, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // principal_type
-    f(2436, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // principal_name
-    f(2473, 30, Kind::String, false, (3, 127), (127, -1), (127, -1), 0), // token_requester_principal_type
-    f(2503, 30, Kind::String, false, (3, 127), (127, -1), (127, -1), 0), // token_requester_principal_name
-    f(2533, 18, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // issue_timestamp_ms
-    f(2551, 19, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // expiry_timestamp_ms
-    f(2570, 16, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // max_timestamp_ms
-    f(2586, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // token_id
-    f(2594, 4, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // hmac
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(2594, 4, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // hmac
-    f(2598, 15, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // renew_period_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(2551, 19, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // expiry_timestamp_ms
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(2594, 4, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // hmac
-    f(2613, 21, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // expiry_time_period_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(2551, 19, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // expiry_timestamp_ms
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(2416, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // principal_type
-    f(2436, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // principal_name
-    f(2634, 6, Kind::Struct(182), true, (0, 127), (0, 127), (127, -1), 0), // owners
-    f(2416, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // principal_type
-    f(2436, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // principal_name
-    f(2416, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // principal_type
-    f(2436, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // principal_name
-    f(2473, 30, Kind::String, false, (3, 127), (127, -1), (127, -1), 0), // token_requester_principal_type
-    f(2503, 30, Kind::String, false, (3, 127), (127, -1), (127, -1), 0), // token_requester_principal_name
-    f(2533, 15, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // issue_timestamp
-    f(2551, 16, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // expiry_timestamp
-    f(2570, 13, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // max_timestamp
-    f(2586, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // token_id
-    f(2594, 4, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // hmac
-    f(2450, 8, Kind::Struct(184), true, (0, 127), (127, -1), (127, -1), 0), // renewers
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(2640, 6, Kind::Struct(185), true, (0, 127), (127, -1), (127, -1), 0), // tokens
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(2646, 12, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // groups_names
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (3, 127), (3, 127), (127, -1), 0), // error_message
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(1901, 7, Kind::Struct(188), true, (0, 127), (127, -1), (127, -1), 0), // results
-    f(34, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(2658, 13, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // election_type
-    f(2671, 16, Kind::Struct(190), true, (0, 127), (0, 127), (127, -1), 0), // topic_partitions
-    f(20, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // timeout_ms
-    f(2687, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_id
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(34, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic
-    f(2699, 16, Kind::Struct(192), true, (0, 127), (127, -1), (127, -1), 0), // partition_result
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (1, 127), (127, -1), (127, -1), 0), // error_code
-    f(2715, 24, Kind::Struct(193), true, (0, 127), (127, -1), (127, -1), 0), // replica_election_results
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(2739, 16, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // config_operation
-    f(1553, 5, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // value
-    f(2046, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // resource_type
-    f(2066, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // resource_name
-    f(1558, 7, Kind::Struct(195), true, (0, 127), (127, -1), (127, -1), 0), // configs
-    f(2151, 9, Kind::Struct(196), true, (0, 127), (127, -1), (127, -1), 0), // resources
-    f(1565, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // validate_only
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(2046, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // resource_type
-    f(2066, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // resource_name
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(227, 9, Kind::Struct(198), true, (0, 127), (127, -1), (127, -1), 0), // responses
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(846, 8, Kind::Fixed(4), true, (0, 127), (0, 127), (127, -1), 0), // replicas
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Struct(200), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(20, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // timeout_ms
-    f(2755, 31, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // allow_replication_factor_change
-    f(511, 6, Kind::Struct(201), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Struct(203), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(2755, 31, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // allow_replication_factor_change
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(227, 9, Kind::Struct(204), true, (0, 127), (127, -1), (127, -1), 0), // responses
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(990, 17, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partition_indexes
-    f(20, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // timeout_ms
-    f(511, 6, Kind::Struct(206), true, (0, 127), (0, 127), (127, -1), 0), // topics
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(846, 8, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // replicas
-    f(2786, 15, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // adding_replicas
-    f(2801, 17, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // removing_replicas
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Struct(208), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(511, 6, Kind::Struct(209), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Struct(211), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(511, 6, Kind::Struct(212), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Struct(214), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(511, 6, Kind::Struct(215), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(2818, 11, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // entity_type
-    f(2829, 10, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // match_type
-    f(2197, 5, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // match
-    f(2839, 10, Kind::Struct(217), true, (0, 127), (127, -1), (127, -1), 0), // components
-    f(2849, 6, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // strict
-    f(2818, 11, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // entity_type
-    f(2855, 11, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // entity_name
-    f(1027, 3, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // key
-    f(1553, 5, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // value
-    f(2818, 6, Kind::Struct(219), true, (0, 127), (127, -1), (127, -1), 0), // entity
-    f(2866, 6, Kind::Struct(220), true, (0, 127), (127, -1), (127, -1), 0), // values
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(2872, 7, Kind::Struct(221), true, (0, 127), (0, 127), (127, -1), 0), // entries
-    f(2818, 11, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // entity_type
-    f(2855, 11, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // entity_name
-    f(1027, 3, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // key
-    f(1553, 5, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // value
-    f(2879, 6, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // remove
-    f(2818, 6, Kind::Struct(223), true, (0, 127), (127, -1), (127, -1), 0), // entity
-    f(2885, 3, Kind::Struct(224), true, (0, 127), (127, -1), (127, -1), 0), // ops
-    f(2872, 7, Kind::Struct(225), true, (0, 127), (127, -1), (127, -1), 0), // entries
-    f(1565, 13, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // validate_only
-    f(2818, 11, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // entity_type
-    f(2855, 11, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // entity_name
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(2818, 6, Kind::Struct(227), true, (0, 127), (127, -1), (127, -1), 0), // entity
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(2872, 7, Kind::Struct(228), true, (0, 127), (127, -1), (127, -1), 0), // entries
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(2888, 5, Kind::Struct(230), true, (0, 127), (0, 127), (127, -1), 0), // users
-    f(1318, 9, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // mechanism
-    f(2893, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // iterations
-    f(2888, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // user
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(2903, 16, Kind::Struct(232), true, (0, 127), (127, -1), (127, -1), 0), // credential_infos
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(1901, 7, Kind::Struct(233), true, (0, 127), (127, -1), (127, -1), 0), // results
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(1318, 9, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // mechanism
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(1318, 9, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // mechanism
-    f(2893, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // iterations
-    f(2928, 4, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // salt
-    f(2932, 15, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // salted_password
-    f(2919, 9, Kind::Struct(235), true, (0, 127), (127, -1), (127, -1), 0), // deletions
-    f(2947, 10, Kind::Struct(236), true, (0, 127), (127, -1), (127, -1), 0), // upsertions
-    f(2888, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // user
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(1901, 7, Kind::Struct(238), true, (0, 127), (127, -1), (127, -1), 0), // results
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(501, 10, Kind::Struct(240), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(511, 6, Kind::Struct(241), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(295, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // replica_id
-    f(467, 20, Kind::Fixed(16), false, (2, 127), (127, -1), (127, -1), 0), // replica_directory_id
-    f(2957, 14, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // log_end_offset
-    f(2971, 20, Kind::Fixed(8), false, (1, 127), (127, -1), (127, -1), 0), // last_fetch_timestamp
-    f(2991, 24, Kind::Fixed(8), false, (1, 127), (127, -1), (127, -1), 0), // last_caught_up_timestamp
-    f(295, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // replica_id
-    f(467, 20, Kind::Fixed(16), false, (2, 127), (127, -1), (127, -1), 0), // replica_directory_id
-    f(2957, 14, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // log_end_offset
-    f(2971, 20, Kind::Fixed(8), false, (1, 127), (127, -1), (127, -1), 0), // last_fetch_timestamp
-    f(2991, 24, Kind::Fixed(8), false, (1, 127), (127, -1), (127, -1), 0), // last_caught_up_timestamp
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (2, 127), (2, 127), (127, -1), 0), // error_message
-    f(182, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_id
-    f(191, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(487, 14, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // high_watermark
-    f(3015, 14, Kind::Struct(243), true, (0, 127), (127, -1), (127, -1), 0), // current_voters
-    f(3029, 9, Kind::Struct(244), true, (0, 127), (127, -1), (127, -1), 0), // observers
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(501, 10, Kind::Struct(245), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(30, 4, Kind::String, false, (2, 127), (127, -1), (127, -1), 0), // name
-    f(259, 4, Kind::String, false, (2, 127), (127, -1), (127, -1), 0), // host
-    f(263, 4, Kind::Fixed(2), false, (2, 127), (127, -1), (127, -1), 0), // port
-    f(252, 7, Kind::Fixed(4), false, (2, 127), (127, -1), (127, -1), 0), // node_id
-    f(3038, 9, Kind::Struct(247), true, (2, 127), (127, -1), (127, -1), 0), // listeners
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (2, 127), (2, 127), (127, -1), 0), // error_message
-    f(511, 6, Kind::Struct(246), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(824, 5, Kind::Struct(248), true, (2, 127), (127, -1), (127, -1), 0), // nodes
-    f(1427, 7, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // feature
-    f(1459, 17, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // max_version_level
-    f(3047, 15, Kind::Fixed(1), false, (0, 0), (127, -1), (127, -1), 0), // allow_downgrade
-    f(3062, 12, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // upgrade_type
-    f(20, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // timeout_ms
-    f(3074, 15, Kind::Struct(250), true, (0, 127), (127, -1), (127, -1), 0), // feature_updates
-    f(1565, 13, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // validate_only
-    f(1427, 7, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // feature
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(1901, 7, Kind::Struct(252), true, (0, 1), (127, -1), (127, -1), 0), // results
-    f(713, 37, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // include_cluster_authorized_operations
-    f(3089, 13, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // endpoint_type
-    f(3102, 22, Kind::Fixed(1), false, (2, 127), (127, -1), (127, -1), 0), // include_fenced_brokers
-    f(1543, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // broker_id
-    f(259, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // host
-    f(263, 4, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // port
-    f(267, 4, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // rack
-    f(3124, 9, Kind::Fixed(1), false, (2, 127), (127, -1), (127, -1), 0), // is_fenced
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(3089, 13, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // endpoint_type
-    f(285, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // cluster_id
-    f(792, 13, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // controller_id
-    f(785, 7, Kind::Struct(255), true, (0, 127), (127, -1), (127, -1), 0), // brokers
-    f(721, 29, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // cluster_authorized_operations
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(990, 17, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partition_indexes
-    f(511, 6, Kind::Struct(257), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(614, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // producer_id
-    f(1681, 14, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // producer_epoch
-    f(3133, 13, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // last_sequence
-    f(3146, 14, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // last_timestamp
-    f(2003, 17, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // coordinator_epoch
-    f(3160, 24, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // current_txn_start_offset
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(3184, 16, Kind::Struct(259), true, (0, 127), (127, -1), (127, -1), 0), // active_producers
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Struct(260), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(511, 6, Kind::Struct(261), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(1543, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // broker_id
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(3200, 17, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // transactional_ids
-    f(34, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(0, 16, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // transactional_id
-    f(3217, 17, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // transaction_state
-    f(1659, 22, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // transaction_timeout_ms
-    f(3234, 25, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // transaction_start_time_ms
-    f(614, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // producer_id
-    f(1681, 14, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // producer_epoch
-    f(511, 6, Kind::Struct(266), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(3259, 18, Kind::Struct(267), true, (0, 127), (127, -1), (127, -1), 0), // transaction_states
-    f(3277, 13, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // state_filters
-    f(3290, 19, Kind::Fixed(8), true, (0, 127), (127, -1), (127, -1), 0), // producer_id_filters
-    f(3309, 15, Kind::Fixed(8), false, (1, 127), (127, -1), (127, -1), 0), // duration_filter
-    f(3324, 24, Kind::String, false, (2, 127), (2, 127), (127, -1), 0), // transactional_id_pattern
-    f(0, 16, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // transactional_id
-    f(614, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // producer_id
-    f(3217, 17, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // transaction_state
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(3348, 21, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // unknown_state_filters
-    f(3259, 18, Kind::Struct(270), true, (0, 127), (127, -1), (127, -1), 0), // transaction_states
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(879, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // member_epoch
-    f(906, 11, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // instance_id
-    f(538, 7, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // rack_id
-    f(1084, 20, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // rebalance_timeout_ms
-    f(3369, 22, Kind::String, true, (0, 127), (0, 127), (127, -1), 0), // subscribed_topic_names
-    f(3391, 22, Kind::String, false, (1, 127), (1, 127), (127, -1), 0), // subscribed_topic_regex
-    f(3413, 15, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // server_assignor
-    f(2671, 16, Kind::Struct(272), true, (0, 127), (0, 127), (127, -1), 0), // topic_partitions
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(2671, 16, Kind::Struct(274), true, (0, 127), (127, -1), (127, -1), 0), // topic_partitions
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(891, 9, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // member_id
-    f(879, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // member_epoch
-    f(3428, 21, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // heartbeat_interval_ms
-    f(1150, 10, Kind::Struct(275), false, (0, 127), (0, 127), (127, -1), 0), // assignment
-    f(3449, 9, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // group_ids
-    f(1178, 29, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // include_authorized_operations
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(2671, 16, Kind::Struct(278), true, (0, 127), (127, -1), (127, -1), 0), // topic_partitions
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(2671, 16, Kind::Struct(280), true, (0, 127), (127, -1), (127, -1), 0), // topic_partitions
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(906, 11, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // instance_id
-    f(538, 7, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // rack_id
-    f(879, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // member_epoch
-    f(1231, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // client_id
-    f(1240, 11, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // client_host
-    f(3369, 22, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // subscribed_topic_names
-    f(3391, 22, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // subscribed_topic_regex
-    f(1150, 10, Kind::Struct(279), false, (0, 127), (127, -1), (127, -1), 0), // assignment
-    f(3498, 17, Kind::Struct(281), false, (0, 127), (127, -1), (127, -1), 0), // target_assignment
-    f(3515, 11, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // member_type
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(1207, 11, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_state
-    f(3458, 11, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // group_epoch
-    f(3469, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // assignment_epoch
-    f(3485, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // assignor_name
-    f(1160, 7, Kind::Struct(282), true, (0, 127), (127, -1), (127, -1), 0), // members
-    f(729, 21, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // authorized_operations
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(1007, 6, Kind::Struct(283), true, (0, 127), (127, -1), (127, -1), 0), // groups
-    f(3526, 18, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // client_instance_id
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(3526, 18, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // client_instance_id
-    f(3544, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // subscription_id
-    f(3559, 26, Kind::Fixed(1), true, (0, 127), (127, -1), (127, -1), 0), // accepted_compression_types
-    f(3585, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // push_interval_ms
-    f(3601, 19, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // telemetry_max_bytes
-    f(3620, 17, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // delta_temporality
-    f(3637, 17, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // requested_metrics
-    f(3526, 18, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // client_instance_id
-    f(3544, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // subscription_id
-    f(3654, 11, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // terminating
-    f(3568, 16, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // compression_type
-    f(3647, 7, Kind::Bytes, false, (0, 127), (127, -1), (127, -1), 0), // metrics
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(3665, 14, Kind::Fixed(1), true, (1, 127), (127, -1), (127, -1), 0), // resource_types
-    f(2066, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // resource_name
-    f(2046, 13, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // resource_type
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(3679, 16, Kind::Struct(290), true, (0, 127), (127, -1), (127, -1), 0), // config_resources
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(511, 6, Kind::Struct(292), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(3695, 24, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // response_partition_limit
-    f(3719, 6, Kind::Struct(293), false, (0, 127), (0, 127), (127, -1), 0), // cursor
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(182, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_id
-    f(191, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(816, 13, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // replica_nodes
-    f(829, 9, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // isr_nodes
-    f(3725, 24, Kind::Fixed(4), true, (0, 127), (0, 127), (127, -1), 0), // eligible_leader_replicas
-    f(3749, 14, Kind::Fixed(4), true, (0, 127), (0, 127), (127, -1), 0), // last_known_elr
-    f(838, 16, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // offline_replicas
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(30, 4, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // name
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(805, 11, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // is_internal
-    f(501, 10, Kind::Struct(295), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(758, 27, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // topic_authorized_operations
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(511, 6, Kind::Struct(296), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(3763, 11, Kind::Struct(297), false, (0, 127), (0, 127), (127, -1), 0), // next_cursor
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(879, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // member_epoch
-    f(538, 7, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // rack_id
-    f(3369, 22, Kind::String, true, (0, 127), (0, 127), (127, -1), 0), // subscribed_topic_names
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(2671, 16, Kind::Struct(300), true, (0, 127), (127, -1), (127, -1), 0), // topic_partitions
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(891, 9, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // member_id
-    f(879, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // member_epoch
-    f(3428, 21, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // heartbeat_interval_ms
-    f(1150, 10, Kind::Struct(301), false, (0, 127), (0, 127), (127, -1), 0), // assignment
-    f(3449, 9, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // group_ids
-    f(1178, 29, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // include_authorized_operations
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(2671, 16, Kind::Struct(304), true, (0, 127), (127, -1), (127, -1), 0), // topic_partitions
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(538, 7, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // rack_id
-    f(879, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // member_epoch
-    f(1231, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // client_id
-    f(1240, 11, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // client_host
-    f(3369, 22, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // subscribed_topic_names
-    f(1150, 10, Kind::Struct(305), false, (0, 127), (127, -1), (127, -1), 0), // assignment
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(1207, 11, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_state
-    f(3458, 11, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // group_epoch
-    f(3469, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // assignment_epoch
-    f(3485, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // assignor_name
-    f(1160, 7, Kind::Struct(306), true, (0, 127), (127, -1), (127, -1), 0), // members
-    f(729, 21, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // authorized_operations
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(1007, 6, Kind::Struct(307), true, (0, 127), (127, -1), (127, -1), 0), // groups
-    f(625, 12, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // first_offset
-    f(3844, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // last_offset
-    f(3855, 17, Kind::Fixed(1), true, (0, 127), (127, -1), (127, -1), 0), // acknowledge_types
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(448, 19, Kind::Fixed(4), false, (0, 0), (127, -1), (127, -1), 0), // partition_max_bytes
-    f(3872, 23, Kind::Struct(309), true, (0, 127), (127, -1), (127, -1), 0), // acknowledgement_batches
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(310), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // group_id
-    f(891, 9, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // member_id
-    f(3774, 19, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // share_session_epoch
-    f(331, 11, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // max_wait_ms
-    f(342, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // min_bytes
-    f(351, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // max_bytes
-    f(3793, 11, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // max_records
-    f(3804, 10, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // batch_size
-    f(3814, 18, Kind::Fixed(1), false, (2, 127), (127, -1), (127, -1), 0), // share_acquire_mode
-    f(3832, 12, Kind::Fixed(1), false, (2, 127), (127, -1), (127, -1), 0), // is_renew_ack
-    f(511, 6, Kind::Struct(311), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(517, 21, Kind::Struct(312), true, (0, 127), (127, -1), (127, -1), 0), // forgotten_topics_data
-    f(182, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_id
-    f(191, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(625, 12, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // first_offset
-    f(3844, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // last_offset
-    f(3969, 14, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // delivery_count
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(3922, 22, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // acknowledge_error_code
-    f(3944, 25, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // acknowledge_error_message
-    f(203, 14, Kind::Struct(314), false, (0, 127), (127, -1), (127, -1), 0), // current_leader
-    f(47, 7, Kind::Bytes, false, (0, 127), (0, 0), (127, -1), 0), // records
-    f(3983, 16, Kind::Struct(315), true, (0, 127), (127, -1), (127, -1), 0), // acquired_records
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(316), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(252, 7, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // node_id
-    f(259, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // host
-    f(263, 4, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // port
-    f(267, 4, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // rack
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(3895, 27, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // acquisition_lock_timeout_ms
-    f(227, 9, Kind::Struct(317), true, (0, 127), (127, -1), (127, -1), 0), // responses
-    f(271, 14, Kind::Struct(318), true, (0, 127), (127, -1), (127, -1), 0), // node_endpoints
-    f(625, 12, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // first_offset
-    f(3844, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // last_offset
-    f(3855, 17, Kind::Fixed(1), true, (0, 127), (127, -1), (127, -1), 0), // acknowledge_types
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(3872, 23, Kind::Struct(320), true, (0, 127), (127, -1), (127, -1), 0), // acknowledgement_batches
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(321), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // group_id
-    f(891, 9, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // member_id
-    f(3774, 19, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // share_session_epoch
-    f(3832, 12, Kind::Fixed(1), false, (2, 127), (127, -1), (127, -1), 0), // is_renew_ack
-    f(511, 6, Kind::Struct(322), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(182, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_id
-    f(191, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(203, 14, Kind::Struct(324), false, (0, 127), (127, -1), (127, -1), 0), // current_leader
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(325), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(252, 7, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // node_id
-    f(259, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // host
-    f(263, 4, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // port
-    f(267, 4, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // rack
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(3895, 27, Kind::Fixed(4), false, (2, 127), (127, -1), (127, -1), 0), // acquisition_lock_timeout_ms
-    f(227, 9, Kind::Struct(326), true, (0, 127), (127, -1), (127, -1), 0), // responses
-    f(271, 14, Kind::Struct(327), true, (0, 127), (127, -1), (127, -1), 0), // node_endpoints
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(259, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // host
-    f(263, 4, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // port
-    f(285, 10, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // cluster_id
-    f(20, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // timeout_ms
-    f(3999, 8, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // voter_id
-    f(4007, 18, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // voter_directory_id
-    f(3038, 9, Kind::Struct(329), true, (0, 127), (127, -1), (127, -1), 0), // listeners
-    f(4025, 18, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // ack_when_committed
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(285, 10, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // cluster_id
-    f(3999, 8, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // voter_id
-    f(4007, 18, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // voter_directory_id
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(4043, 11, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // state_epoch
-    f(121, 12, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // start_offset
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(334), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(511, 6, Kind::Struct(335), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(337), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(1901, 7, Kind::Struct(338), true, (0, 127), (127, -1), (127, -1), 0), // results
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(191, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(340), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(511, 6, Kind::Struct(341), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(625, 12, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // first_offset
-    f(3844, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // last_offset
-    f(4054, 14, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // delivery_state
-    f(3969, 14, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // delivery_count
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(4043, 11, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // state_epoch
-    f(121, 12, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // start_offset
-    f(4068, 13, Kind::Struct(343), true, (0, 127), (127, -1), (127, -1), 0), // state_batches
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(344), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(1901, 7, Kind::Struct(345), true, (0, 127), (127, -1), (127, -1), 0), // results
-    f(625, 12, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // first_offset
-    f(3844, 11, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // last_offset
-    f(4054, 14, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // delivery_state
-    f(3969, 14, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // delivery_count
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(4043, 11, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // state_epoch
-    f(191, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(121, 12, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // start_offset
-    f(4081, 23, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // delivery_complete_count
-    f(4068, 13, Kind::Struct(347), true, (0, 127), (127, -1), (127, -1), 0), // state_batches
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(348), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(511, 6, Kind::Struct(349), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(351), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(1901, 7, Kind::Struct(352), true, (0, 127), (127, -1), (127, -1), 0), // results
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(354), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(511, 6, Kind::Struct(355), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(357), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(1901, 7, Kind::Struct(358), true, (0, 127), (127, -1), (127, -1), 0), // results
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(191, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(360), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(511, 6, Kind::Struct(361), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(4043, 11, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // state_epoch
-    f(191, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(121, 12, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // start_offset
-    f(4081, 23, Kind::Fixed(4), false, (1, 127), (127, -1), (127, -1), 0), // delivery_complete_count
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(363), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(1901, 7, Kind::Struct(364), true, (0, 127), (127, -1), (127, -1), 0), // results
-    f(1027, 3, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // key
-    f(1553, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // value
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(1525, 18, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // replication_factor
-    f(4175, 13, Kind::Struct(366), true, (0, 127), (127, -1), (127, -1), 0), // topic_configs
-    f(1027, 3, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // key
-    f(1553, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // value
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(1525, 18, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // replication_factor
-    f(4175, 13, Kind::Struct(368), true, (0, 127), (127, -1), (127, -1), 0), // topic_configs
-    f(4144, 13, Kind::Fixed(2), true, (0, 127), (127, -1), (127, -1), 0), // source_topics
-    f(4157, 18, Kind::Fixed(2), true, (0, 127), (127, -1), (127, -1), 0), // source_topic_regex
-    f(4233, 25, Kind::Fixed(2), true, (0, 127), (127, -1), (127, -1), 0), // repartition_source_topics
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(4144, 13, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // source_topics
-    f(4157, 18, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // source_topic_regex
-    f(4188, 22, Kind::Struct(367), true, (0, 127), (127, -1), (127, -1), 0), // state_changelog_topics
-    f(4210, 23, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // repartition_sink_topics
-    f(4233, 25, Kind::Struct(369), true, (0, 127), (127, -1), (127, -1), 0), // repartition_source_topics
-    f(4258, 18, Kind::Struct(370), true, (0, 127), (127, -1), (127, -1), 0), // copartition_groups
-    f(198, 5, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // epoch
-    f(4276, 13, Kind::Struct(371), true, (0, 127), (127, -1), (127, -1), 0), // subtopologies
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(259, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // host
-    f(263, 4, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // port
-    f(1027, 3, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // key
-    f(1553, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // value
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(93, 6, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // offset
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(93, 6, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // offset
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(879, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // member_epoch
-    f(4104, 26, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // endpoint_information_epoch
-    f(906, 11, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // instance_id
-    f(538, 7, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // rack_id
-    f(1084, 20, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // rebalance_timeout_ms
-    f(4133, 8, Kind::Struct(372), false, (0, 127), (0, 127), (127, -1), 0), // topology
-    f(4289, 12, Kind::Struct(373), true, (0, 127), (0, 127), (127, -1), 0), // active_tasks
-    f(4301, 13, Kind::Struct(374), true, (0, 127), (0, 127), (127, -1), 0), // standby_tasks
-    f(4314, 12, Kind::Struct(375), true, (0, 127), (0, 127), (127, -1), 0), // warmup_tasks
-    f(4326, 10, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // process_id
-    f(4336, 13, Kind::Struct(376), false, (0, 127), (0, 127), (127, -1), 0), // user_endpoint
-    f(4349, 11, Kind::Struct(377), true, (0, 127), (0, 127), (127, -1), 0), // client_tags
-    f(4360, 12, Kind::Struct(378), true, (0, 127), (0, 127), (127, -1), 0), // task_offsets
-    f(4372, 16, Kind::Struct(379), true, (0, 127), (0, 127), (127, -1), 0), // task_end_offsets
-    f(4388, 20, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // shutdown_application
-    f(4461, 11, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // status_code
-    f(4472, 13, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // status_detail
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(259, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // host
-    f(263, 4, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // port
-    f(34, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(34, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(4336, 13, Kind::Struct(385), false, (0, 127), (127, -1), (127, -1), 0), // user_endpoint
-    f(4514, 17, Kind::Struct(386), true, (0, 127), (127, -1), (127, -1), 0), // active_partitions
-    f(4531, 18, Kind::Struct(387), true, (0, 127), (127, -1), (127, -1), 0), // standby_partitions
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(879, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // member_epoch
-    f(3428, 21, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // heartbeat_interval_ms
-    f(4408, 30, Kind::Fixed(4), false, (0, 0), (127, -1), (127, -1), 0), // acceptable_recovery_lag_legacy
-    f(4438, 23, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // task_offset_interval_ms
-    f(4408, 23, Kind::Fixed(8), false, (1, 127), (127, -1), (127, -1), 0), // acceptable_recovery_lag
-    f(4461, 6, Kind::Struct(381), true, (0, 127), (0, 127), (127, -1), 0), // status
-    f(4289, 12, Kind::Struct(382), true, (0, 127), (0, 127), (127, -1), 0), // active_tasks
-    f(4301, 13, Kind::Struct(383), true, (0, 127), (0, 127), (127, -1), 0), // standby_tasks
-    f(4314, 12, Kind::Struct(384), true, (0, 127), (0, 127), (127, -1), 0), // warmup_tasks
-    f(4485, 29, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // topology_description_required
-    f(4104, 26, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // endpoint_information_epoch
-    f(4549, 27, Kind::Struct(388), true, (0, 127), (0, 127), (127, -1), 0), // partitions_by_user_endpoint
-    f(3449, 9, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // group_ids
-    f(1178, 29, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // include_authorized_operations
-    f(4576, 28, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // include_topology_description
-    f(1027, 3, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // key
-    f(1553, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // value
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(1525, 18, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // replication_factor
-    f(4175, 13, Kind::Struct(391), true, (0, 127), (127, -1), (127, -1), 0), // topic_configs
-    f(1027, 3, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // key
-    f(1553, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // value
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(501, 10, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(1525, 18, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // replication_factor
-    f(4175, 13, Kind::Struct(393), true, (0, 127), (127, -1), (127, -1), 0), // topic_configs
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(4144, 13, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // source_topics
-    f(4210, 23, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // repartition_sink_topics
-    f(4188, 22, Kind::Struct(392), true, (0, 127), (127, -1), (127, -1), 0), // state_changelog_topics
-    f(4233, 25, Kind::Struct(394), true, (0, 127), (127, -1), (127, -1), 0), // repartition_source_topics
-    f(198, 5, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // epoch
-    f(4276, 13, Kind::Struct(395), true, (0, 127), (0, 127), (127, -1), 0), // subtopologies
-    f(259, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // host
-    f(263, 4, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // port
-    f(1027, 3, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // key
-    f(1553, 5, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // value
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(93, 6, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // offset
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(54, 9, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition
-    f(93, 6, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // offset
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(4289, 12, Kind::Struct(401), true, (0, 127), (127, -1), (127, -1), 0), // active_tasks
-    f(4301, 13, Kind::Struct(402), true, (0, 127), (127, -1), (127, -1), 0), // standby_tasks
-    f(4314, 12, Kind::Struct(403), true, (0, 127), (127, -1), (127, -1), 0), // warmup_tasks
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(4289, 12, Kind::Struct(405), true, (0, 127), (127, -1), (127, -1), 0), // active_tasks
-    f(4301, 13, Kind::Struct(406), true, (0, 127), (127, -1), (127, -1), 0), // standby_tasks
-    f(4314, 12, Kind::Struct(407), true, (0, 127), (127, -1), (127, -1), 0), // warmup_tasks
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(879, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // member_epoch
-    f(906, 11, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // instance_id
-    f(538, 7, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // rack_id
-    f(1231, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // client_id
-    f(1240, 11, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // client_host
-    f(4604, 14, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // topology_epoch
-    f(4326, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // process_id
-    f(4336, 13, Kind::Struct(397), false, (0, 127), (0, 127), (127, -1), 0), // user_endpoint
-    f(4349, 11, Kind::Struct(398), true, (0, 127), (127, -1), (127, -1), 0), // client_tags
-    f(4360, 12, Kind::Struct(399), true, (0, 127), (127, -1), (127, -1), 0), // task_offsets
-    f(4372, 16, Kind::Struct(400), true, (0, 127), (127, -1), (127, -1), 0), // task_end_offsets
-    f(1150, 10, Kind::Struct(404), false, (0, 127), (127, -1), (127, -1), 0), // assignment
-    f(3498, 17, Kind::Struct(408), false, (0, 127), (127, -1), (127, -1), 0), // target_assignment
-    f(4618, 10, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // is_classic
-    f(30, 4, Kind::String, false, (1, 127), (127, -1), (127, -1), 0), // name
-    f(4628, 9, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // node_type
-    f(4144, 13, Kind::String, true, (1, 127), (127, -1), (127, -1), 0), // source_topics
-    f(4222, 10, Kind::String, false, (1, 127), (1, 127), (127, -1), 0), // sink_topic
-    f(4637, 6, Kind::String, true, (1, 127), (127, -1), (127, -1), 0), // stores
-    f(4643, 10, Kind::String, true, (1, 127), (127, -1), (127, -1), 0), // successors
-    f(4130, 14, Kind::String, false, (1, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(824, 5, Kind::Struct(410), true, (1, 127), (127, -1), (127, -1), 0), // nodes
-    f(30, 4, Kind::String, false, (1, 127), (127, -1), (127, -1), 0), // name
-    f(4628, 9, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // node_type
-    f(4144, 13, Kind::String, true, (1, 127), (127, -1), (127, -1), 0), // source_topics
-    f(4222, 10, Kind::String, false, (1, 127), (1, 127), (127, -1), 0), // sink_topic
-    f(4637, 6, Kind::String, true, (1, 127), (127, -1), (127, -1), 0), // stores
-    f(4643, 10, Kind::String, true, (1, 127), (127, -1), (127, -1), 0), // successors
-    f(30, 4, Kind::String, false, (1, 127), (127, -1), (127, -1), 0), // name
-    f(4628, 9, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // node_type
-    f(4144, 13, Kind::String, true, (1, 127), (127, -1), (127, -1), 0), // source_topics
-    f(4222, 10, Kind::String, false, (1, 127), (1, 127), (127, -1), 0), // sink_topic
-    f(4637, 6, Kind::String, true, (1, 127), (127, -1), (127, -1), 0), // stores
-    f(4643, 10, Kind::String, true, (1, 127), (127, -1), (127, -1), 0), // successors
-    f(1617, 6, Kind::Struct(412), false, (1, 127), (127, -1), (127, -1), 0), // source
-    f(4653, 9, Kind::Struct(413), false, (1, 127), (127, -1), (127, -1), 0), // processor
-    f(4276, 13, Kind::Struct(411), true, (1, 127), (127, -1), (127, -1), 0), // subtopologies
-    f(4662, 13, Kind::Struct(414), true, (1, 127), (127, -1), (127, -1), 0), // global_stores
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(1207, 11, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_state
-    f(3458, 11, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // group_epoch
-    f(3469, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // assignment_epoch
-    f(4133, 8, Kind::Struct(396), false, (0, 127), (0, 127), (127, -1), 0), // topology
-    f(1160, 7, Kind::Struct(409), true, (0, 127), (127, -1), (127, -1), 0), // members
-    f(729, 21, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // authorized_operations
-    f(4485, 20, Kind::Struct(415), false, (1, 127), (1, 127), (127, -1), 0), // topology_description
-    f(4675, 27, Kind::Fixed(1), false, (1, 127), (127, -1), (127, -1), 0), // topology_description_status
-    f(3485, 13, Kind::String, false, (1, 127), (1, 127), (127, -1), 0), // assignor_name
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(1007, 6, Kind::Struct(416), true, (0, 127), (127, -1), (127, -1), 0), // groups
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(501, 10, Kind::Fixed(4), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(511, 6, Kind::Struct(418), true, (0, 127), (0, 127), (127, -1), 0), // topics
-    f(1007, 6, Kind::Struct(419), true, (0, 127), (127, -1), (127, -1), 0), // groups
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(121, 12, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // start_offset
-    f(191, 12, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // leader_epoch
-    f(2326, 3, Kind::Fixed(8), false, (1, 127), (127, -1), (127, -1), 0), // lag
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(421), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(511, 6, Kind::Struct(422), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(1007, 6, Kind::Struct(423), true, (0, 127), (127, -1), (127, -1), 0), // groups
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(121, 12, Kind::Fixed(8), false, (0, 127), (127, -1), (127, -1), 0), // start_offset
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(501, 10, Kind::Struct(425), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(511, 6, Kind::Struct(426), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(545, 15, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // partition_index
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(501, 10, Kind::Struct(428), true, (0, 127), (127, -1), (127, -1), 0), // partitions
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(227, 9, Kind::Struct(429), true, (0, 127), (127, -1), (127, -1), 0), // responses
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(511, 6, Kind::Struct(431), true, (0, 127), (127, -1), (127, -1), 0), // topics
-    f(1635, 10, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // topic_name
-    f(34, 8, Kind::Fixed(16), false, (0, 127), (127, -1), (127, -1), 0), // topic_id
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(227, 9, Kind::Struct(433), true, (0, 127), (127, -1), (127, -1), 0), // responses
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(4628, 9, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // node_type
-    f(4144, 13, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // source_topics
-    f(4222, 10, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // sink_topic
-    f(4637, 6, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // stores
-    f(4643, 10, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // successors
-    f(4130, 14, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // subtopology_id
-    f(824, 5, Kind::Struct(435), true, (0, 127), (127, -1), (127, -1), 0), // nodes
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(4628, 9, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // node_type
-    f(4144, 13, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // source_topics
-    f(4222, 10, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // sink_topic
-    f(4637, 6, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // stores
-    f(4643, 10, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // successors
-    f(30, 4, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // name
-    f(4628, 9, Kind::Fixed(1), false, (0, 127), (127, -1), (127, -1), 0), // node_type
-    f(4144, 13, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // source_topics
-    f(4222, 10, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // sink_topic
-    f(4637, 6, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // stores
-    f(4643, 10, Kind::String, true, (0, 127), (127, -1), (127, -1), 0), // successors
-    f(1617, 6, Kind::Struct(437), false, (0, 127), (127, -1), (127, -1), 0), // source
-    f(4653, 9, Kind::Struct(438), false, (0, 127), (127, -1), (127, -1), 0), // processor
-    f(4276, 13, Kind::Struct(436), true, (0, 127), (127, -1), (127, -1), 0), // subtopologies
-    f(4662, 13, Kind::Struct(439), true, (0, 127), (127, -1), (127, -1), 0), // global_stores
-    f(854, 8, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // group_id
-    f(891, 9, Kind::String, false, (0, 127), (127, -1), (127, -1), 0), // member_id
-    f(4604, 14, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // topology_epoch
-    f(4485, 20, Kind::Struct(440), false, (0, 127), (127, -1), (127, -1), 0), // topology_description
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
-    f(792, 13, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // controller_id
-    f(236, 16, Kind::Fixed(4), false, (0, 127), (127, -1), (127, -1), 0), // throttle_time_ms
-    f(78, 10, Kind::Fixed(2), false, (0, 127), (127, -1), (127, -1), 0), // error_code
-    f(156, 13, Kind::String, false, (0, 127), (0, 127), (127, -1), 0), // error_message
+    f(39, 5, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // index
+    f(44, 7, Kind::Records, false, false, (0, 127), (0, 127), 127, 0, 0), // records
+    f(28, 4, Kind::String, false, true, (0, 12), (127, -1), 127, 0, 1), // name
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (13, 127), (127, -1), 127, 0, 1), // topicId
+    f(51, 13, Kind::Struct(0), true, false, (0, 127), (127, -1), 127, 0, 1), // partitionData
+    f(0, 15, Kind::String, false, false, (3, 127), (3, 127), 127, 0, 0), // transactionalId
+    f(15, 4, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // acks
+    f(19, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // timeoutMs
+    f(64, 9, Kind::Struct(1), true, false, (0, 127), (127, -1), 127, 0, 1), // topicData
+    f(128, 10, Kind::Fixed(Fixed::Int32), false, false, (8, 127), (127, -1), 127, 0, 1), // batchIndex
+    f(138, 22, Kind::String, false, false, (8, 127), (8, 127), 127, 0, 0), // batchIndexErrorMessage
+    f(184, 8, Kind::Fixed(Fixed::Int32), false, false, (10, 127), (127, -1), 127, 0, 2), // leaderId
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, false, (10, 127), (127, -1), 127, 0, 2), // leaderEpoch
+    f(39, 5, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // index
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(89, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // baseOffset
+    f(99, 15, Kind::Fixed(Fixed::Int64), false, true, (2, 127), (127, -1), 127, 0, 2), // logAppendTimeMs
+    f(114, 14, Kind::Fixed(Fixed::Int64), false, true, (5, 127), (127, -1), 127, 0, 2), // logStartOffset
+    f(160, 12, Kind::Struct(3), true, true, (8, 127), (127, -1), 127, 0, 1), // recordErrors
+    f(172, 12, Kind::String, false, true, (8, 127), (8, 127), 127, 0, 0), // errorMessage
+    f(203, 13, Kind::Struct(4), false, false, (10, 127), (127, -1), 10, 0, 1), // currentLeader
+    f(28, 4, Kind::String, false, true, (0, 12), (127, -1), 127, 0, 1), // name
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (13, 127), (127, -1), 127, 0, 1), // topicId
+    f(216, 18, Kind::Struct(5), true, false, (0, 127), (127, -1), 127, 0, 1), // partitionResponses
+    f(257, 6, Kind::Fixed(Fixed::Int32), false, false, (10, 127), (127, -1), 127, 0, 1), // nodeId
+    f(263, 4, Kind::String, false, false, (10, 127), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Int32), false, false, (10, 127), (127, -1), 127, 0, 1), // port
+    f(271, 4, Kind::String, false, false, (10, 127), (10, 127), 127, 0, 0), // rack
+    f(234, 9, Kind::Struct(6), true, false, (0, 127), (127, -1), 127, 0, 1), // responses
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(275, 13, Kind::Struct(7), true, false, (10, 127), (127, -1), 10, 0, 1), // nodeEndpoints
+    f(297, 9, Kind::Fixed(Fixed::Int32), false, false, (15, 127), (127, -1), 127, 0, 2), // replicaId
+    f(306, 12, Kind::Fixed(Fixed::Int64), false, false, (15, 127), (127, -1), 127, 0, 2), // replicaEpoch
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(390, 18, Kind::Fixed(Fixed::Int32), false, true, (9, 127), (127, -1), 127, 0, 2), // currentLeaderEpoch
+    f(408, 11, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // fetchOffset
+    f(419, 16, Kind::Fixed(Fixed::Int32), false, false, (12, 127), (127, -1), 127, 0, 2), // lastFetchedEpoch
+    f(114, 14, Kind::Fixed(Fixed::Int64), false, true, (5, 127), (127, -1), 127, 0, 2), // logStartOffset
+    f(435, 17, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionMaxBytes
+    f(452, 18, Kind::Fixed(Fixed::Uuid), false, true, (17, 127), (127, -1), 17, 0, 1), // replicaDirectoryId
+    f(470, 13, Kind::Fixed(Fixed::Int64), false, true, (18, 127), (127, -1), 18, 1, 4), // highWatermark
+    f(32, 5, Kind::String, false, true, (0, 12), (127, -1), 127, 0, 1), // topic
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (13, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(10), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(32, 5, Kind::String, false, true, (7, 12), (127, -1), 127, 0, 1), // topic
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (13, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (7, 127), (127, -1), 127, 0, 1), // partitions
+    f(288, 9, Kind::String, false, true, (12, 127), (12, 127), 12, 0, 0), // clusterId
+    f(297, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 14), (127, -1), 127, 0, 2), // replicaId
+    f(318, 12, Kind::Struct(9), false, false, (15, 127), (127, -1), 15, 1, 1), // replicaState
+    f(330, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // maxWaitMs
+    f(339, 8, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // minBytes
+    f(347, 8, Kind::Fixed(Fixed::Int32), false, true, (3, 127), (127, -1), 127, 0, 3), // maxBytes
+    f(355, 14, Kind::Fixed(Fixed::Int8), false, true, (4, 127), (127, -1), 127, 0, 1), // isolationLevel
+    f(369, 9, Kind::Fixed(Fixed::Int32), false, true, (7, 127), (127, -1), 127, 0, 1), // sessionId
+    f(378, 12, Kind::Fixed(Fixed::Int32), false, true, (7, 127), (127, -1), 127, 0, 2), // sessionEpoch
+    f(493, 6, Kind::Struct(11), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(499, 19, Kind::Struct(12), true, false, (7, 127), (127, -1), 127, 0, 1), // forgottenTopicsData
+    f(518, 6, Kind::String, false, true, (11, 127), (127, -1), 127, 0, 1), // rackId
+    f(554, 5, Kind::Fixed(Fixed::Int32), false, false, (12, 127), (127, -1), 127, 0, 2), // epoch
+    f(559, 9, Kind::Fixed(Fixed::Int64), false, false, (12, 127), (127, -1), 127, 0, 2), // endOffset
+    f(184, 8, Kind::Fixed(Fixed::Int32), false, false, (12, 127), (127, -1), 127, 0, 2), // leaderId
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, false, (12, 127), (127, -1), 127, 0, 2), // leaderEpoch
+    f(559, 9, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 2), // endOffset
+    f(554, 5, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 2), // epoch
+    f(592, 10, Kind::Fixed(Fixed::Int64), false, false, (4, 127), (127, -1), 127, 0, 1), // producerId
+    f(602, 11, Kind::Fixed(Fixed::Int64), false, false, (4, 127), (127, -1), 127, 0, 1), // firstOffset
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(470, 13, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // highWatermark
+    f(538, 16, Kind::Fixed(Fixed::Int64), false, true, (4, 127), (127, -1), 127, 0, 2), // lastStableOffset
+    f(114, 14, Kind::Fixed(Fixed::Int64), false, true, (5, 127), (127, -1), 127, 0, 2), // logStartOffset
+    f(568, 14, Kind::Struct(14), false, false, (12, 127), (127, -1), 12, 0, 1), // divergingEpoch
+    f(203, 13, Kind::Struct(15), false, false, (12, 127), (127, -1), 12, 1, 1), // currentLeader
+    f(582, 10, Kind::Struct(16), false, false, (12, 127), (127, -1), 12, 2, 1), // snapshotId
+    f(613, 19, Kind::Struct(17), true, true, (4, 127), (4, 127), 127, 0, 1), // abortedTransactions
+    f(632, 20, Kind::Fixed(Fixed::Int32), false, false, (11, 127), (127, -1), 127, 0, 2), // preferredReadReplica
+    f(44, 7, Kind::Records, false, false, (0, 127), (0, 127), 127, 0, 0), // records
+    f(32, 5, Kind::String, false, true, (0, 12), (127, -1), 127, 0, 1), // topic
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (13, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(18), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(257, 6, Kind::Fixed(Fixed::Int32), false, false, (16, 127), (127, -1), 127, 0, 1), // nodeId
+    f(263, 4, Kind::String, false, false, (16, 127), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Int32), false, false, (16, 127), (127, -1), 127, 0, 1), // port
+    f(271, 4, Kind::String, false, false, (16, 127), (16, 127), 127, 0, 0), // rack
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, true, (7, 127), (127, -1), 127, 0, 1), // errorCode
+    f(369, 9, Kind::Fixed(Fixed::Int32), false, false, (7, 127), (127, -1), 127, 0, 1), // sessionId
+    f(234, 9, Kind::Struct(19), true, false, (0, 127), (127, -1), 127, 0, 1), // responses
+    f(275, 13, Kind::Struct(20), true, false, (16, 127), (127, -1), 16, 0, 1), // nodeEndpoints
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(390, 18, Kind::Fixed(Fixed::Int32), false, true, (4, 127), (127, -1), 127, 0, 2), // currentLeaderEpoch
+    f(652, 9, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // timestamp
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Struct(22), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(297, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // replicaId
+    f(355, 14, Kind::Fixed(Fixed::Int8), false, false, (2, 127), (127, -1), 127, 0, 1), // isolationLevel
+    f(493, 6, Kind::Struct(23), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(19, 9, Kind::Fixed(Fixed::Int32), false, true, (10, 127), (127, -1), 127, 0, 1), // timeoutMs
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(652, 9, Kind::Fixed(Fixed::Int64), false, false, (1, 127), (127, -1), 127, 0, 2), // timestamp
+    f(672, 6, Kind::Fixed(Fixed::Int64), false, false, (1, 127), (127, -1), 127, 0, 2), // offset
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, false, (4, 127), (127, -1), 127, 0, 2), // leaderEpoch
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Struct(25), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (2, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(493, 6, Kind::Struct(26), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (10, 127), (127, -1), 127, 0, 1), // topicId
+    f(28, 4, Kind::String, false, false, (0, 127), (10, 127), 127, 0, 1), // name
+    f(493, 6, Kind::Struct(28), true, false, (0, 127), (1, 127), 127, 0, 1), // topics
+    f(678, 22, Kind::Fixed(Fixed::Bool), false, false, (4, 127), (127, -1), 127, 0, 5), // allowAutoTopicCreation
+    f(700, 34, Kind::Fixed(Fixed::Bool), false, false, (8, 10), (127, -1), 127, 0, 1), // includeClusterAuthorizedOperations
+    f(734, 32, Kind::Fixed(Fixed::Bool), false, false, (8, 127), (127, -1), 127, 0, 1), // includeTopicAuthorizedOperations
+    f(257, 6, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // nodeId
+    f(263, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // port
+    f(271, 4, Kind::String, false, true, (1, 127), (1, 127), 127, 0, 0), // rack
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(184, 8, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderId
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, true, (7, 127), (127, -1), 127, 0, 2), // leaderEpoch
+    f(803, 12, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // replicaNodes
+    f(815, 8, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // isrNodes
+    f(823, 15, Kind::Fixed(Fixed::Int32), true, true, (5, 127), (127, -1), 127, 0, 1), // offlineReplicas
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(28, 4, Kind::String, false, false, (0, 127), (12, 127), 127, 0, 1), // name
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (10, 127), (127, -1), 127, 0, 1), // topicId
+    f(793, 10, Kind::Fixed(Fixed::Bool), false, true, (1, 127), (127, -1), 127, 0, 1), // isInternal
+    f(483, 10, Kind::Struct(31), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(838, 25, Kind::Fixed(Fixed::Int32), false, false, (8, 127), (127, -1), 127, 0, 6), // topicAuthorizedOperations
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (3, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(774, 7, Kind::Struct(30), true, false, (0, 127), (127, -1), 127, 0, 1), // brokers
+    f(288, 9, Kind::String, false, true, (2, 127), (2, 127), 127, 0, 0), // clusterId
+    f(781, 12, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 2), // controllerId
+    f(493, 6, Kind::Struct(32), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(863, 27, Kind::Fixed(Fixed::Int32), false, false, (8, 10), (127, -1), 127, 0, 6), // clusterAuthorizedOperations
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, true, (13, 127), (127, -1), 127, 0, 1), // errorCode
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(960, 15, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // committedOffset
+    f(975, 20, Kind::Fixed(Fixed::Int32), false, true, (6, 127), (127, -1), 127, 0, 2), // committedLeaderEpoch
+    f(995, 17, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // committedMetadata
+    f(28, 4, Kind::String, false, true, (0, 9), (127, -1), 127, 0, 1), // name
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (10, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(34), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(897, 25, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 2), // generationIdOrMemberEpoch
+    f(922, 8, Kind::String, false, true, (1, 127), (127, -1), 127, 0, 1), // memberId
+    f(930, 15, Kind::String, false, false, (7, 127), (7, 127), 127, 0, 0), // groupInstanceId
+    f(945, 15, Kind::Fixed(Fixed::Int64), false, true, (2, 4), (127, -1), 127, 0, 2), // retentionTimeMs
+    f(493, 6, Kind::Struct(35), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(28, 4, Kind::String, false, true, (0, 9), (127, -1), 127, 0, 1), // name
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (10, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(37), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (3, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(493, 6, Kind::Struct(38), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(28, 4, Kind::String, false, false, (0, 7), (127, -1), 127, 0, 1), // name
+    f(1024, 16, Kind::Fixed(Fixed::Int32), true, false, (0, 7), (127, -1), 127, 0, 1), // partitionIndexes
+    f(28, 4, Kind::String, false, true, (8, 9), (127, -1), 127, 0, 1), // name
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (10, 127), (127, -1), 127, 0, 1), // topicId
+    f(1024, 16, Kind::Fixed(Fixed::Int32), true, false, (8, 127), (127, -1), 127, 0, 1), // partitionIndexes
+    f(890, 7, Kind::String, false, false, (8, 127), (127, -1), 127, 0, 1), // groupId
+    f(922, 8, Kind::String, false, true, (9, 127), (9, 127), 127, 0, 0), // memberId
+    f(1040, 11, Kind::Fixed(Fixed::Int32), false, true, (9, 127), (127, -1), 127, 0, 2), // memberEpoch
+    f(493, 6, Kind::Struct(41), true, false, (8, 127), (8, 127), 127, 0, 1), // topics
+    f(890, 7, Kind::String, false, false, (0, 7), (127, -1), 127, 0, 1), // groupId
+    f(493, 6, Kind::Struct(40), true, false, (0, 7), (2, 7), 127, 0, 1), // topics
+    f(1051, 6, Kind::Struct(42), true, false, (8, 127), (127, -1), 127, 0, 1), // groups
+    f(1057, 13, Kind::Fixed(Fixed::Bool), false, false, (7, 127), (127, -1), 127, 0, 1), // requireStable
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 7), (127, -1), 127, 0, 1), // partitionIndex
+    f(960, 15, Kind::Fixed(Fixed::Int64), false, false, (0, 7), (127, -1), 127, 0, 1), // committedOffset
+    f(975, 20, Kind::Fixed(Fixed::Int32), false, true, (5, 7), (127, -1), 127, 0, 2), // committedLeaderEpoch
+    f(1081, 8, Kind::String, false, false, (0, 7), (0, 7), 127, 0, 1), // metadata
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 7), (127, -1), 127, 0, 1), // errorCode
+    f(28, 4, Kind::String, false, false, (0, 7), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Struct(44), true, false, (0, 7), (127, -1), 127, 0, 1), // partitions
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (8, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(960, 15, Kind::Fixed(Fixed::Int64), false, false, (8, 127), (127, -1), 127, 0, 1), // committedOffset
+    f(975, 20, Kind::Fixed(Fixed::Int32), false, true, (8, 127), (127, -1), 127, 0, 2), // committedLeaderEpoch
+    f(1081, 8, Kind::String, false, false, (8, 127), (8, 127), 127, 0, 1), // metadata
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (8, 127), (127, -1), 127, 0, 1), // errorCode
+    f(28, 4, Kind::String, false, true, (8, 9), (127, -1), 127, 0, 1), // name
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (10, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(46), true, false, (8, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (8, 127), (127, -1), 127, 0, 1), // groupId
+    f(493, 6, Kind::Struct(47), true, false, (8, 127), (127, -1), 127, 0, 1), // topics
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (8, 127), (127, -1), 127, 0, 1), // errorCode
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (3, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(493, 6, Kind::Struct(45), true, false, (0, 7), (127, -1), 127, 0, 1), // topics
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, true, (2, 7), (127, -1), 127, 0, 1), // errorCode
+    f(1051, 6, Kind::Struct(48), true, false, (8, 127), (127, -1), 127, 0, 1), // groups
+    f(1089, 3, Kind::String, false, false, (0, 3), (127, -1), 127, 0, 1), // key
+    f(1092, 7, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 1), // keyType
+    f(1099, 15, Kind::String, true, false, (4, 127), (127, -1), 127, 0, 1), // coordinatorKeys
+    f(1089, 3, Kind::String, false, false, (4, 127), (127, -1), 127, 0, 1), // key
+    f(257, 6, Kind::Fixed(Fixed::Int32), false, false, (4, 127), (127, -1), 127, 0, 1), // nodeId
+    f(263, 4, Kind::String, false, false, (4, 127), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Int32), false, false, (4, 127), (127, -1), 127, 0, 1), // port
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (4, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, true, (4, 127), (4, 127), 127, 0, 1), // errorMessage
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 3), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, true, (1, 3), (1, 3), 127, 0, 1), // errorMessage
+    f(257, 6, Kind::Fixed(Fixed::Int32), false, false, (0, 3), (127, -1), 127, 0, 1), // nodeId
+    f(263, 4, Kind::String, false, false, (0, 3), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Int32), false, false, (0, 3), (127, -1), 127, 0, 1), // port
+    f(1129, 12, Kind::Struct(51), true, false, (4, 127), (127, -1), 127, 0, 1), // coordinators
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(1081, 8, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // metadata
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(1141, 16, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // sessionTimeoutMs
+    f(1157, 18, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 2), // rebalanceTimeoutMs
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(930, 15, Kind::String, false, false, (5, 127), (5, 127), 127, 0, 0), // groupInstanceId
+    f(1175, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // protocolType
+    f(1187, 9, Kind::Struct(53), true, false, (0, 127), (127, -1), 127, 0, 1), // protocols
+    f(1196, 6, Kind::String, false, true, (8, 127), (8, 127), 127, 0, 0), // reason
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(930, 15, Kind::String, false, true, (5, 127), (5, 127), 127, 0, 0), // groupInstanceId
+    f(1081, 8, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // metadata
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (2, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(897, 12, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 2), // generationId
+    f(1175, 12, Kind::String, false, true, (7, 127), (7, 127), 127, 0, 0), // protocolType
+    f(1211, 12, Kind::String, false, false, (0, 127), (7, 127), 127, 0, 1), // protocolName
+    f(184, 6, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // leader
+    f(1223, 14, Kind::Fixed(Fixed::Bool), false, false, (9, 127), (127, -1), 127, 0, 1), // skipAssignment
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(1237, 7, Kind::Struct(55), true, false, (0, 127), (127, -1), 127, 0, 1), // members
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(897, 12, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // generationId
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(930, 15, Kind::String, false, false, (3, 127), (3, 127), 127, 0, 0), // groupInstanceId
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(922, 8, Kind::String, false, false, (3, 127), (127, -1), 127, 0, 1), // memberId
+    f(930, 15, Kind::String, false, false, (3, 127), (3, 127), 127, 0, 0), // groupInstanceId
+    f(1196, 6, Kind::String, false, true, (5, 127), (5, 127), 127, 0, 0), // reason
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(922, 8, Kind::String, false, false, (0, 2), (127, -1), 127, 0, 1), // memberId
+    f(1237, 7, Kind::Struct(59), true, false, (3, 127), (127, -1), 127, 0, 1), // members
+    f(922, 8, Kind::String, false, false, (3, 127), (127, -1), 127, 0, 1), // memberId
+    f(930, 15, Kind::String, false, false, (3, 127), (3, 127), 127, 0, 1), // groupInstanceId
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (3, 127), (127, -1), 127, 0, 1), // errorCode
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(1237, 7, Kind::Struct(61), true, false, (3, 127), (127, -1), 127, 0, 1), // members
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(1263, 10, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // assignment
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(897, 12, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // generationId
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(930, 15, Kind::String, false, false, (3, 127), (3, 127), 127, 0, 0), // groupInstanceId
+    f(1175, 12, Kind::String, false, true, (5, 127), (5, 127), 127, 0, 0), // protocolType
+    f(1211, 12, Kind::String, false, true, (5, 127), (5, 127), 127, 0, 0), // protocolName
+    f(1273, 11, Kind::Struct(63), true, false, (0, 127), (127, -1), 127, 0, 1), // assignments
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(1175, 12, Kind::String, false, true, (5, 127), (5, 127), 127, 0, 0), // protocolType
+    f(1211, 12, Kind::String, false, true, (5, 127), (5, 127), 127, 0, 0), // protocolName
+    f(1263, 10, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // assignment
+    f(1051, 6, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // groups
+    f(1293, 27, Kind::Fixed(Fixed::Bool), false, false, (3, 127), (127, -1), 127, 0, 1), // includeAuthorizedOperations
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(930, 15, Kind::String, false, true, (4, 127), (4, 127), 127, 0, 0), // groupInstanceId
+    f(1356, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // clientId
+    f(1364, 10, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // clientHost
+    f(1374, 14, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // memberMetadata
+    f(1388, 16, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // memberAssignment
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (6, 127), (6, 127), 127, 0, 0), // errorMessage
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(1334, 10, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupState
+    f(1175, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // protocolType
+    f(1344, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // protocolData
+    f(1237, 7, Kind::Struct(67), true, false, (0, 127), (127, -1), 127, 0, 1), // members
+    f(1404, 20, Kind::Fixed(Fixed::Int32), false, false, (3, 127), (127, -1), 127, 0, 6), // authorizedOperations
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(1051, 6, Kind::Struct(68), true, false, (0, 127), (127, -1), 127, 0, 1), // groups
+    f(1424, 12, Kind::String, true, false, (4, 127), (127, -1), 127, 0, 1), // statesFilter
+    f(1436, 11, Kind::String, true, false, (5, 127), (127, -1), 127, 0, 1), // typesFilter
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(1175, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // protocolType
+    f(1334, 10, Kind::String, false, true, (4, 127), (127, -1), 127, 0, 1), // groupState
+    f(1457, 9, Kind::String, false, true, (5, 127), (127, -1), 127, 0, 1), // groupType
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(1051, 6, Kind::Struct(71), true, false, (0, 127), (127, -1), 127, 0, 1), // groups
+    f(1466, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // mechanism
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(1488, 10, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // mechanisms
+    f(1498, 18, Kind::String, false, true, (3, 127), (127, -1), 127, 0, 1), // clientSoftwareName
+    f(1516, 21, Kind::String, false, true, (3, 127), (127, -1), 127, 0, 1), // clientSoftwareVersion
+    f(288, 9, Kind::String, false, true, (5, 127), (5, 127), 127, 0, 0), // clusterId
+    f(257, 6, Kind::Fixed(Fixed::Int32), false, true, (5, 127), (127, -1), 127, 0, 2), // nodeId
+    f(1548, 6, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // apiKey
+    f(1554, 10, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // minVersion
+    f(1564, 10, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // maxVersion
+    f(28, 4, Kind::String, false, false, (3, 127), (127, -1), 127, 0, 1), // name
+    f(1554, 10, Kind::Fixed(Fixed::Int16), false, false, (3, 127), (127, -1), 127, 0, 1), // minVersion
+    f(1564, 10, Kind::Fixed(Fixed::Int16), false, false, (3, 127), (127, -1), 127, 0, 1), // maxVersion
+    f(28, 4, Kind::String, false, false, (3, 127), (127, -1), 127, 0, 1), // name
+    f(1620, 15, Kind::Fixed(Fixed::Int16), false, false, (3, 127), (127, -1), 127, 0, 1), // maxVersionLevel
+    f(1635, 15, Kind::Fixed(Fixed::Int16), false, false, (3, 127), (127, -1), 127, 0, 1), // minVersionLevel
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(1574, 7, Kind::Struct(76), true, false, (0, 127), (127, -1), 127, 0, 1), // apiKeys
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(1581, 17, Kind::Struct(77), true, true, (3, 127), (127, -1), 3, 0, 1), // supportedFeatures
+    f(1598, 22, Kind::Fixed(Fixed::Int64), false, true, (3, 127), (127, -1), 3, 1, 2), // finalizedFeaturesEpoch
+    f(1598, 17, Kind::Struct(78), true, true, (3, 127), (127, -1), 3, 2, 1), // finalizedFeatures
+    f(1650, 16, Kind::Fixed(Fixed::Bool), false, true, (3, 127), (127, -1), 3, 3, 1), // zkMigrationReady
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(1696, 9, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // brokerIds
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(1705, 5, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // value
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(1666, 13, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // numPartitions
+    f(1679, 17, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // replicationFactor
+    f(1273, 11, Kind::Struct(80), true, false, (0, 127), (127, -1), 127, 0, 1), // assignments
+    f(1710, 7, Kind::Struct(81), true, false, (0, 127), (127, -1), 127, 0, 1), // configs
+    f(493, 6, Kind::Struct(82), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(19, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 7), // timeoutMs
+    f(1717, 12, Kind::Fixed(Fixed::Bool), false, false, (1, 127), (127, -1), 127, 0, 1), // validateOnly
+    f(28, 4, Kind::String, false, false, (5, 127), (127, -1), 127, 0, 1), // name
+    f(1705, 5, Kind::String, false, false, (5, 127), (5, 127), 127, 0, 1), // value
+    f(1761, 8, Kind::Fixed(Fixed::Bool), false, false, (5, 127), (127, -1), 127, 0, 1), // readOnly
+    f(1769, 12, Kind::Fixed(Fixed::Int8), false, true, (5, 127), (127, -1), 127, 0, 2), // configSource
+    f(1781, 11, Kind::Fixed(Fixed::Bool), false, false, (5, 127), (127, -1), 127, 0, 1), // isSensitive
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (7, 127), (127, -1), 127, 0, 1), // topicId
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, true, (1, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(1741, 20, Kind::Fixed(Fixed::Int16), false, true, (5, 127), (127, -1), 5, 0, 1), // topicConfigErrorCode
+    f(1666, 13, Kind::Fixed(Fixed::Int32), false, true, (5, 127), (127, -1), 127, 0, 2), // numPartitions
+    f(1679, 17, Kind::Fixed(Fixed::Int16), false, true, (5, 127), (127, -1), 127, 0, 2), // replicationFactor
+    f(1710, 7, Kind::Struct(84), true, true, (5, 127), (5, 127), 127, 0, 1), // configs
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (2, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(493, 6, Kind::Struct(85), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(28, 4, Kind::String, false, false, (6, 127), (6, 127), 127, 0, 0), // name
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (6, 127), (127, -1), 127, 0, 1), // topicId
+    f(493, 6, Kind::Struct(87), true, false, (6, 127), (127, -1), 127, 0, 1), // topics
+    f(1792, 10, Kind::String, true, true, (0, 5), (127, -1), 127, 0, 1), // topicNames
+    f(19, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // timeoutMs
+    f(28, 4, Kind::String, false, false, (0, 127), (6, 127), 127, 0, 1), // name
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (6, 127), (127, -1), 127, 0, 1), // topicId
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, true, (5, 127), (5, 127), 127, 0, 0), // errorMessage
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(234, 9, Kind::Struct(89), true, false, (0, 127), (127, -1), 127, 0, 1), // responses
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(672, 6, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // offset
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Struct(91), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(493, 6, Kind::Struct(92), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(19, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // timeoutMs
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(1827, 12, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // lowWatermark
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Struct(94), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(493, 6, Kind::Struct(95), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(0, 15, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // transactionalId
+    f(1839, 20, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // transactionTimeoutMs
+    f(592, 10, Kind::Fixed(Fixed::Int64), false, false, (3, 127), (127, -1), 127, 0, 2), // producerId
+    f(1859, 13, Kind::Fixed(Fixed::Int16), false, false, (3, 127), (127, -1), 127, 0, 2), // producerEpoch
+    f(1872, 9, Kind::Fixed(Fixed::Bool), false, false, (6, 127), (127, -1), 127, 0, 1), // enable2Pc
+    f(1881, 15, Kind::Fixed(Fixed::Bool), false, false, (6, 127), (127, -1), 127, 0, 1), // keepPreparedTxn
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(592, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 2), // producerId
+    f(1859, 13, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // producerEpoch
+    f(1910, 20, Kind::Fixed(Fixed::Int64), false, false, (6, 127), (127, -1), 127, 0, 2), // ongoingTxnProducerId
+    f(1930, 23, Kind::Fixed(Fixed::Int16), false, false, (6, 127), (127, -1), 127, 0, 2), // ongoingTxnProducerEpoch
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(390, 18, Kind::Fixed(Fixed::Int32), false, true, (2, 127), (127, -1), 127, 0, 2), // currentLeaderEpoch
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderEpoch
+    f(32, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topic
+    f(483, 10, Kind::Struct(99), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(297, 9, Kind::Fixed(Fixed::Int32), false, true, (3, 127), (127, -1), 127, 0, 8), // replicaId
+    f(493, 6, Kind::Struct(100), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 2), // leaderEpoch
+    f(559, 9, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 2), // endOffset
+    f(32, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topic
+    f(483, 10, Kind::Struct(102), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (2, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(493, 6, Kind::Struct(103), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(0, 15, Kind::String, false, false, (4, 127), (127, -1), 127, 0, 1), // transactionalId
+    f(592, 10, Kind::Fixed(Fixed::Int64), false, false, (4, 127), (127, -1), 127, 0, 1), // producerId
+    f(1859, 13, Kind::Fixed(Fixed::Int16), false, false, (4, 127), (127, -1), 127, 0, 1), // producerEpoch
+    f(1973, 10, Kind::Fixed(Fixed::Bool), false, false, (4, 127), (127, -1), 127, 0, 1), // verifyOnly
+    f(493, 6, Kind::Struct(105), true, false, (4, 127), (127, -1), 127, 0, 1), // topics
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(1983, 12, Kind::Struct(106), true, false, (4, 127), (127, -1), 127, 0, 1), // transactions
+    f(1995, 25, Kind::String, false, false, (0, 3), (127, -1), 127, 0, 1), // v3AndBelowTransactionalId
+    f(2020, 20, Kind::Fixed(Fixed::Int64), false, false, (0, 3), (127, -1), 127, 0, 1), // v3AndBelowProducerId
+    f(2040, 23, Kind::Fixed(Fixed::Int16), false, false, (0, 3), (127, -1), 127, 0, 1), // v3AndBelowProducerEpoch
+    f(2063, 16, Kind::Struct(107), true, false, (0, 3), (127, -1), 127, 0, 1), // v3AndBelowTopics
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(2097, 18, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionErrorCode
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(2115, 18, Kind::Struct(109), true, false, (0, 127), (127, -1), 127, 0, 1), // resultsByPartition
+    f(0, 15, Kind::String, false, false, (4, 127), (127, -1), 127, 0, 1), // transactionalId
+    f(2133, 12, Kind::Struct(110), true, false, (4, 127), (127, -1), 127, 0, 1), // topicResults
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(2097, 18, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionErrorCode
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(2115, 18, Kind::Struct(112), true, false, (0, 127), (127, -1), 127, 0, 1), // resultsByPartition
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, true, (4, 127), (127, -1), 127, 0, 1), // errorCode
+    f(2145, 20, Kind::Struct(111), true, false, (4, 127), (127, -1), 127, 0, 1), // resultsByTransaction
+    f(2165, 24, Kind::Struct(113), true, false, (0, 3), (127, -1), 127, 0, 1), // resultsByTopicV3AndBelow
+    f(0, 15, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // transactionalId
+    f(592, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // producerId
+    f(1859, 13, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // producerEpoch
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(0, 15, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // transactionalId
+    f(592, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // producerId
+    f(1859, 13, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // producerEpoch
+    f(960, 9, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // committed
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(592, 10, Kind::Fixed(Fixed::Int64), false, true, (5, 127), (127, -1), 127, 0, 2), // producerId
+    f(1859, 13, Kind::Fixed(Fixed::Int16), false, true, (5, 127), (127, -1), 127, 0, 2), // producerEpoch
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(1024, 16, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndexes
+    f(592, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // producerId
+    f(1859, 13, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // producerEpoch
+    f(2210, 17, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // transactionResult
+    f(493, 6, Kind::Struct(119), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(2227, 16, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // coordinatorEpoch
+    f(2243, 18, Kind::Fixed(Fixed::Int8), false, true, (2, 127), (127, -1), 127, 0, 1), // transactionVersion
+    f(2261, 7, Kind::Struct(120), true, false, (0, 127), (127, -1), 127, 0, 1), // markers
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Struct(122), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(592, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // producerId
+    f(493, 6, Kind::Struct(123), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(2261, 7, Kind::Struct(124), true, false, (0, 127), (127, -1), 127, 0, 1), // markers
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(960, 15, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // committedOffset
+    f(975, 20, Kind::Fixed(Fixed::Int32), false, true, (2, 127), (127, -1), 127, 0, 2), // committedLeaderEpoch
+    f(995, 17, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // committedMetadata
+    f(28, 4, Kind::String, false, true, (0, 5), (127, -1), 127, 0, 1), // name
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (6, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(126), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(0, 15, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // transactionalId
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(592, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // producerId
+    f(1859, 13, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // producerEpoch
+    f(897, 25, Kind::Fixed(Fixed::Int32), false, false, (3, 127), (127, -1), 127, 0, 2), // generationIdOrMemberEpoch
+    f(922, 8, Kind::String, false, false, (3, 127), (127, -1), 127, 0, 1), // memberId
+    f(930, 15, Kind::String, false, false, (3, 127), (3, 127), 127, 0, 0), // groupInstanceId
+    f(493, 6, Kind::Struct(127), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(28, 4, Kind::String, false, true, (0, 5), (127, -1), 127, 0, 1), // name
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (6, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(129), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(493, 6, Kind::Struct(130), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(2298, 18, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // resourceTypeFilter
+    f(2316, 18, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // resourceNameFilter
+    f(2334, 17, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 9), // patternTypeFilter
+    f(2351, 15, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // principalFilter
+    f(2366, 10, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // hostFilter
+    f(2376, 9, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // operation
+    f(2385, 14, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // permissionType
+    f(2351, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // principal
+    f(263, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // host
+    f(2376, 9, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // operation
+    f(2385, 14, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // permissionType
+    f(2298, 12, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // resourceType
+    f(2316, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // resourceName
+    f(2334, 11, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 9), // patternType
+    f(2411, 4, Kind::Struct(133), true, false, (0, 127), (127, -1), 127, 0, 1), // acls
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(2415, 9, Kind::Struct(134), true, false, (0, 127), (127, -1), 127, 0, 1), // resources
+    f(2298, 12, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // resourceType
+    f(2316, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // resourceName
+    f(2424, 19, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 9), // resourcePatternType
+    f(2351, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // principal
+    f(263, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // host
+    f(2376, 9, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // operation
+    f(2385, 14, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // permissionType
+    f(2443, 9, Kind::Struct(136), true, false, (0, 127), (127, -1), 127, 0, 1), // creations
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(2115, 7, Kind::Struct(138), true, false, (0, 127), (127, -1), 127, 0, 1), // results
+    f(2298, 18, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // resourceTypeFilter
+    f(2316, 18, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // resourceNameFilter
+    f(2334, 17, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 9), // patternTypeFilter
+    f(2351, 15, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // principalFilter
+    f(2366, 10, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // hostFilter
+    f(2376, 9, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // operation
+    f(2385, 14, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // permissionType
+    f(2462, 7, Kind::Struct(140), true, false, (0, 127), (127, -1), 127, 0, 1), // filters
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(2298, 12, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // resourceType
+    f(2316, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // resourceName
+    f(2334, 11, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 9), // patternType
+    f(2351, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // principal
+    f(263, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // host
+    f(2376, 9, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // operation
+    f(2385, 14, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // permissionType
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(2479, 12, Kind::Struct(142), true, false, (0, 127), (127, -1), 127, 0, 1), // matchingAcls
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(2491, 13, Kind::Struct(143), true, false, (0, 127), (127, -1), 127, 0, 1), // filterResults
+    f(2298, 12, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // resourceType
+    f(2316, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // resourceName
+    f(2504, 17, Kind::String, true, false, (0, 127), (0, 127), 127, 0, 1), // configurationKeys
+    f(2415, 9, Kind::Struct(145), true, false, (0, 127), (127, -1), 127, 0, 1), // resources
+    f(2521, 15, Kind::Fixed(Fixed::Bool), false, false, (1, 127), (127, -1), 127, 0, 1), // includeSynonyms
+    f(2536, 20, Kind::Fixed(Fixed::Bool), false, false, (3, 127), (127, -1), 127, 0, 1), // includeDocumentation
+    f(28, 4, Kind::String, false, false, (1, 127), (127, -1), 127, 0, 1), // name
+    f(1705, 5, Kind::String, false, false, (1, 127), (0, 127), 127, 0, 1), // value
+    f(2300, 6, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 1), // source
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(1705, 5, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // value
+    f(1761, 8, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // readOnly
+    f(1769, 12, Kind::Fixed(Fixed::Int8), false, true, (1, 127), (127, -1), 127, 0, 2), // configSource
+    f(1781, 11, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // isSensitive
+    f(2571, 8, Kind::Struct(147), true, true, (1, 127), (127, -1), 127, 0, 1), // synonyms
+    f(2579, 10, Kind::Fixed(Fixed::Int8), false, true, (3, 127), (127, -1), 127, 0, 1), // configType
+    f(2589, 13, Kind::String, false, true, (3, 127), (0, 127), 127, 0, 1), // documentation
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(2298, 12, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // resourceType
+    f(2316, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // resourceName
+    f(1710, 7, Kind::Struct(148), true, false, (0, 127), (127, -1), 127, 0, 1), // configs
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(2115, 7, Kind::Struct(149), true, false, (0, 127), (127, -1), 127, 0, 1), // results
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(1705, 5, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // value
+    f(2298, 12, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // resourceType
+    f(2316, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // resourceName
+    f(1710, 7, Kind::Struct(151), true, false, (0, 127), (127, -1), 127, 0, 1), // configs
+    f(2415, 9, Kind::Struct(152), true, false, (0, 127), (127, -1), 127, 0, 1), // resources
+    f(1717, 12, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // validateOnly
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(2298, 12, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // resourceType
+    f(2316, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // resourceName
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(234, 9, Kind::Struct(154), true, false, (0, 127), (127, -1), 127, 0, 1), // responses
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(2614, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // path
+    f(493, 6, Kind::Struct(156), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(2618, 4, Kind::Struct(157), true, false, (0, 127), (127, -1), 127, 0, 1), // dirs
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(483, 10, Kind::Struct(159), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(2115, 7, Kind::Struct(160), true, false, (0, 127), (127, -1), 127, 0, 1), // results
+    f(32, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topic
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(493, 6, Kind::Struct(162), true, false, (0, 127), (0, 127), 127, 0, 1), // topics
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(2662, 13, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionSize
+    f(2675, 9, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // offsetLag
+    f(2684, 11, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // isFutureKey
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Struct(164), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(2656, 6, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // logDir
+    f(493, 6, Kind::Struct(165), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(2695, 10, Kind::Fixed(Fixed::Int64), false, true, (4, 127), (127, -1), 127, 0, 2), // totalBytes
+    f(2705, 11, Kind::Fixed(Fixed::Int64), false, true, (4, 127), (127, -1), 127, 0, 2), // usableBytes
+    f(2716, 10, Kind::Fixed(Fixed::Bool), false, true, (5, 127), (127, -1), 127, 0, 1), // isCordoned
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, true, (3, 127), (127, -1), 127, 0, 1), // errorCode
+    f(2115, 7, Kind::Struct(166), true, false, (0, 127), (127, -1), 127, 0, 1), // results
+    f(2726, 9, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // authBytes
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(2726, 9, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // authBytes
+    f(2751, 17, Kind::Fixed(Fixed::Int64), false, true, (1, 127), (127, -1), 127, 0, 1), // sessionLifetimeMs
+    f(1696, 9, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // brokerIds
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(2768, 5, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // count
+    f(1273, 11, Kind::Struct(170), true, false, (0, 127), (0, 127), 127, 0, 1), // assignments
+    f(493, 6, Kind::Struct(171), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(19, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // timeoutMs
+    f(1717, 12, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // validateOnly
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(2115, 7, Kind::Struct(173), true, false, (0, 127), (127, -1), 127, 0, 1), // results
+    f(2825, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // principalType
+    f(2838, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // principalName
+    f(2789, 18, Kind::String, false, false, (3, 127), (3, 127), 127, 0, 1), // ownerPrincipalType
+    f(2807, 18, Kind::String, false, false, (3, 127), (3, 127), 127, 0, 1), // ownerPrincipalName
+    f(2851, 8, Kind::Struct(175), true, false, (0, 127), (127, -1), 127, 0, 1), // renewers
+    f(2859, 13, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // maxLifetimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(2825, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // principalType
+    f(2838, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // principalName
+    f(2893, 27, Kind::String, false, false, (3, 127), (127, -1), 127, 0, 1), // tokenRequesterPrincipalType
+    f(2920, 27, Kind::String, false, false, (3, 127), (127, -1), 127, 0, 1), // tokenRequesterPrincipalName
+    f(2947, 16, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // issueTimestampMs
+    f(2963, 17, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // expiryTimestampMs
+    f(2980, 14, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // maxTimestampMs
+    f(2994, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // tokenId
+    f(3001, 4, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // hmac
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(3001, 4, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // hmac
+    f(3005, 13, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // renewPeriodMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(2963, 17, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // expiryTimestampMs
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(3001, 4, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // hmac
+    f(3038, 18, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // expiryTimePeriodMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(2963, 17, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // expiryTimestampMs
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(2825, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // principalType
+    f(2838, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // principalName
+    f(3077, 6, Kind::Struct(182), true, false, (0, 127), (0, 127), 127, 0, 1), // owners
+    f(2825, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // principalType
+    f(2838, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // principalName
+    f(2825, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // principalType
+    f(2838, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // principalName
+    f(2893, 27, Kind::String, false, false, (3, 127), (127, -1), 127, 0, 1), // tokenRequesterPrincipalType
+    f(2920, 27, Kind::String, false, false, (3, 127), (127, -1), 127, 0, 1), // tokenRequesterPrincipalName
+    f(2947, 14, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // issueTimestamp
+    f(2963, 15, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // expiryTimestamp
+    f(2980, 12, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // maxTimestamp
+    f(2994, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // tokenId
+    f(3001, 4, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // hmac
+    f(2851, 8, Kind::Struct(184), true, false, (0, 127), (127, -1), 127, 0, 1), // renewers
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(3106, 6, Kind::Struct(185), true, false, (0, 127), (127, -1), 127, 0, 1), // tokens
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(3112, 11, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // groupsNames
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, true, (3, 127), (3, 127), 127, 0, 0), // errorMessage
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(2115, 7, Kind::Struct(188), true, false, (0, 127), (127, -1), 127, 0, 1), // results
+    f(32, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topic
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(3135, 12, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 1), // electionType
+    f(3147, 15, Kind::Struct(190), true, false, (0, 127), (0, 127), 127, 0, 1), // topicPartitions
+    f(19, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 7), // timeoutMs
+    f(3174, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionId
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(32, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topic
+    f(3185, 15, Kind::Struct(192), true, false, (0, 127), (127, -1), 127, 0, 1), // partitionResult
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (1, 127), (127, -1), 127, 0, 1), // errorCode
+    f(3200, 22, Kind::Struct(193), true, false, (0, 127), (127, -1), 127, 0, 1), // replicaElectionResults
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(3222, 15, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // configOperation
+    f(1705, 5, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // value
+    f(2298, 12, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // resourceType
+    f(2316, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // resourceName
+    f(1710, 7, Kind::Struct(195), true, false, (0, 127), (127, -1), 127, 0, 1), // configs
+    f(2415, 9, Kind::Struct(196), true, false, (0, 127), (127, -1), 127, 0, 1), // resources
+    f(1717, 12, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // validateOnly
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(2298, 12, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // resourceType
+    f(2316, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // resourceName
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(234, 9, Kind::Struct(198), true, false, (0, 127), (127, -1), 127, 0, 1), // responses
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(3288, 8, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (0, 127), 127, 0, 0), // replicas
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Struct(200), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(19, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 7), // timeoutMs
+    f(3260, 28, Kind::Fixed(Fixed::Bool), false, false, (1, 127), (127, -1), 127, 0, 5), // allowReplicationFactorChange
+    f(493, 6, Kind::Struct(201), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Struct(203), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(3260, 28, Kind::Fixed(Fixed::Bool), false, true, (1, 127), (127, -1), 127, 0, 5), // allowReplicationFactorChange
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(234, 9, Kind::Struct(204), true, false, (0, 127), (127, -1), 127, 0, 1), // responses
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(1024, 16, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndexes
+    f(19, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 7), // timeoutMs
+    f(493, 6, Kind::Struct(206), true, false, (0, 127), (0, 127), 127, 0, 0), // topics
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(3288, 8, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // replicas
+    f(3349, 14, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // addingReplicas
+    f(3363, 16, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // removingReplicas
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Struct(208), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(493, 6, Kind::Struct(209), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Struct(211), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(493, 6, Kind::Struct(212), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Struct(214), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(493, 6, Kind::Struct(215), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(3391, 10, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // entityType
+    f(3401, 9, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // matchType
+    f(2479, 5, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // match
+    f(3410, 10, Kind::Struct(217), true, false, (0, 127), (127, -1), 127, 0, 1), // components
+    f(3420, 6, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // strict
+    f(3391, 10, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // entityType
+    f(3446, 10, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // entityName
+    f(1089, 3, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // key
+    f(1705, 5, Kind::Fixed(Fixed::Float64), false, false, (0, 127), (127, -1), 127, 0, 1), // value
+    f(3391, 6, Kind::Struct(219), true, false, (0, 127), (127, -1), 127, 0, 1), // entity
+    f(3456, 6, Kind::Struct(220), true, false, (0, 127), (127, -1), 127, 0, 1), // values
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(3462, 7, Kind::Struct(221), true, false, (0, 127), (0, 127), 127, 0, 1), // entries
+    f(3391, 10, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // entityType
+    f(3446, 10, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // entityName
+    f(1089, 3, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // key
+    f(1705, 5, Kind::Fixed(Fixed::Float64), false, false, (0, 127), (127, -1), 127, 0, 1), // value
+    f(3469, 6, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // remove
+    f(3391, 6, Kind::Struct(223), true, false, (0, 127), (127, -1), 127, 0, 1), // entity
+    f(3475, 3, Kind::Struct(224), true, false, (0, 127), (127, -1), 127, 0, 1), // ops
+    f(3462, 7, Kind::Struct(225), true, false, (0, 127), (127, -1), 127, 0, 1), // entries
+    f(1717, 12, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // validateOnly
+    f(3391, 10, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // entityType
+    f(3446, 10, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // entityName
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(3391, 6, Kind::Struct(227), true, false, (0, 127), (127, -1), 127, 0, 1), // entity
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(3462, 7, Kind::Struct(228), true, false, (0, 127), (127, -1), 127, 0, 1), // entries
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(3495, 5, Kind::Struct(230), true, false, (0, 127), (0, 127), 127, 0, 1), // users
+    f(1466, 9, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // mechanism
+    f(3528, 10, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // iterations
+    f(3495, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // user
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(3538, 15, Kind::Struct(232), true, false, (0, 127), (127, -1), 127, 0, 1), // credentialInfos
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(2115, 7, Kind::Struct(233), true, false, (0, 127), (127, -1), 127, 0, 1), // results
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(1466, 9, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // mechanism
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(1466, 9, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // mechanism
+    f(3528, 10, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // iterations
+    f(3562, 4, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // salt
+    f(3566, 14, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // saltedPassword
+    f(3553, 9, Kind::Struct(235), true, false, (0, 127), (127, -1), 127, 0, 1), // deletions
+    f(3580, 10, Kind::Struct(236), true, false, (0, 127), (127, -1), 127, 0, 1), // upsertions
+    f(3495, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // user
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(2115, 7, Kind::Struct(238), true, false, (0, 127), (127, -1), 127, 0, 1), // results
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(483, 10, Kind::Struct(240), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(493, 6, Kind::Struct(241), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(297, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // replicaId
+    f(452, 18, Kind::Fixed(Fixed::Uuid), false, false, (2, 127), (127, -1), 127, 0, 1), // replicaDirectoryId
+    f(3629, 12, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // logEndOffset
+    f(3641, 18, Kind::Fixed(Fixed::Int64), false, true, (1, 127), (127, -1), 127, 0, 2), // lastFetchTimestamp
+    f(3659, 21, Kind::Fixed(Fixed::Int64), false, true, (1, 127), (127, -1), 127, 0, 2), // lastCaughtUpTimestamp
+    f(297, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // replicaId
+    f(452, 18, Kind::Fixed(Fixed::Uuid), false, false, (2, 127), (127, -1), 127, 0, 1), // replicaDirectoryId
+    f(3629, 12, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // logEndOffset
+    f(3641, 18, Kind::Fixed(Fixed::Int64), false, true, (1, 127), (127, -1), 127, 0, 2), // lastFetchTimestamp
+    f(3659, 21, Kind::Fixed(Fixed::Int64), false, true, (1, 127), (127, -1), 127, 0, 2), // lastCaughtUpTimestamp
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, true, (2, 127), (2, 127), 127, 0, 1), // errorMessage
+    f(184, 8, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderId
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderEpoch
+    f(470, 13, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // highWatermark
+    f(3680, 13, Kind::Struct(243), true, false, (0, 127), (127, -1), 127, 0, 1), // currentVoters
+    f(3693, 9, Kind::Struct(244), true, false, (0, 127), (127, -1), 127, 0, 1), // observers
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(483, 10, Kind::Struct(245), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(28, 4, Kind::String, false, false, (2, 127), (127, -1), 127, 0, 1), // name
+    f(263, 4, Kind::String, false, false, (2, 127), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Uint16), false, false, (2, 127), (127, -1), 127, 0, 1), // port
+    f(257, 6, Kind::Fixed(Fixed::Int32), false, false, (2, 127), (127, -1), 127, 0, 1), // nodeId
+    f(3702, 9, Kind::Struct(247), true, false, (2, 127), (127, -1), 127, 0, 1), // listeners
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, true, (2, 127), (2, 127), 127, 0, 1), // errorMessage
+    f(493, 6, Kind::Struct(246), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(3711, 5, Kind::Struct(248), true, false, (2, 127), (127, -1), 127, 0, 1), // nodes
+    f(3716, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // feature
+    f(1620, 15, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // maxVersionLevel
+    f(3723, 14, Kind::Fixed(Fixed::Bool), false, false, (0, 0), (127, -1), 127, 0, 1), // allowDowngrade
+    f(3737, 11, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 5), // upgradeType
+    f(19, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 7), // timeoutMs
+    f(3748, 14, Kind::Struct(250), true, false, (0, 127), (127, -1), 127, 0, 1), // featureUpdates
+    f(1717, 12, Kind::Fixed(Fixed::Bool), false, false, (1, 127), (127, -1), 127, 0, 1), // validateOnly
+    f(3716, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // feature
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(2115, 7, Kind::Struct(252), true, true, (0, 1), (127, -1), 127, 0, 1), // results
+    f(700, 34, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // includeClusterAuthorizedOperations
+    f(3776, 12, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 5), // endpointType
+    f(3788, 20, Kind::Fixed(Fixed::Bool), false, false, (2, 127), (127, -1), 127, 0, 1), // includeFencedBrokers
+    f(1696, 8, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // brokerId
+    f(263, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // port
+    f(271, 4, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // rack
+    f(3823, 8, Kind::Fixed(Fixed::Bool), false, false, (2, 127), (127, -1), 127, 0, 1), // isFenced
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(3776, 12, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 5), // endpointType
+    f(288, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // clusterId
+    f(781, 12, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 2), // controllerId
+    f(774, 7, Kind::Struct(255), true, false, (0, 127), (127, -1), 127, 0, 1), // brokers
+    f(863, 27, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 6), // clusterAuthorizedOperations
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(1024, 16, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndexes
+    f(493, 6, Kind::Struct(257), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(592, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // producerId
+    f(1859, 13, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // producerEpoch
+    f(3848, 12, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 2), // lastSequence
+    f(3860, 13, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 2), // lastTimestamp
+    f(2227, 16, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // coordinatorEpoch
+    f(3873, 21, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 2), // currentTxnStartOffset
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(3894, 15, Kind::Struct(259), true, false, (0, 127), (127, -1), 127, 0, 1), // activeProducers
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Struct(260), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(493, 6, Kind::Struct(261), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(1696, 8, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // brokerId
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(3925, 16, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // transactionalIds
+    f(32, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topic
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(0, 15, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // transactionalId
+    f(3961, 16, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // transactionState
+    f(1839, 20, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // transactionTimeoutMs
+    f(3977, 22, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // transactionStartTimeMs
+    f(592, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // producerId
+    f(1859, 13, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // producerEpoch
+    f(493, 6, Kind::Struct(266), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(3999, 17, Kind::Struct(267), true, false, (0, 127), (127, -1), 127, 0, 1), // transactionStates
+    f(4016, 12, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // stateFilters
+    f(4028, 17, Kind::Fixed(Fixed::Int64), true, false, (0, 127), (127, -1), 127, 0, 1), // producerIdFilters
+    f(4045, 14, Kind::Fixed(Fixed::Int64), false, false, (1, 127), (127, -1), 127, 0, 2), // durationFilter
+    f(4059, 22, Kind::String, false, false, (2, 127), (2, 127), 127, 0, 0), // transactionalIdPattern
+    f(0, 15, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // transactionalId
+    f(592, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // producerId
+    f(3961, 16, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // transactionState
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(4097, 19, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // unknownStateFilters
+    f(3999, 17, Kind::Struct(270), true, false, (0, 127), (127, -1), 127, 0, 1), // transactionStates
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(1040, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // memberEpoch
+    f(4116, 10, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // instanceId
+    f(518, 6, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // rackId
+    f(1157, 18, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 2), // rebalanceTimeoutMs
+    f(4126, 20, Kind::String, true, false, (0, 127), (0, 127), 127, 0, 0), // subscribedTopicNames
+    f(4146, 20, Kind::String, false, false, (1, 127), (1, 127), 127, 0, 0), // subscribedTopicRegex
+    f(4166, 14, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // serverAssignor
+    f(3147, 15, Kind::Struct(272), true, false, (0, 127), (0, 127), 127, 0, 0), // topicPartitions
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(3147, 15, Kind::Struct(274), true, false, (0, 127), (127, -1), 127, 0, 1), // topicPartitions
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(922, 8, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // memberId
+    f(1040, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // memberEpoch
+    f(4202, 19, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // heartbeatIntervalMs
+    f(1263, 10, Kind::Struct(275), false, false, (0, 127), (0, 127), 127, 0, 0), // assignment
+    f(4221, 8, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // groupIds
+    f(1293, 27, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // includeAuthorizedOperations
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(3147, 15, Kind::Struct(278), true, false, (0, 127), (127, -1), 127, 0, 1), // topicPartitions
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(3147, 15, Kind::Struct(280), true, false, (0, 127), (127, -1), 127, 0, 1), // topicPartitions
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(4116, 10, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // instanceId
+    f(518, 6, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // rackId
+    f(1040, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // memberEpoch
+    f(1356, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // clientId
+    f(1364, 10, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // clientHost
+    f(4126, 20, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // subscribedTopicNames
+    f(4146, 20, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // subscribedTopicRegex
+    f(1263, 10, Kind::Struct(279), false, false, (0, 127), (127, -1), 127, 0, 1), // assignment
+    f(4287, 16, Kind::Struct(281), false, false, (0, 127), (127, -1), 127, 0, 1), // targetAssignment
+    f(4303, 10, Kind::Fixed(Fixed::Int8), false, true, (1, 127), (127, -1), 127, 0, 2), // memberType
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(1334, 10, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupState
+    f(4250, 10, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // groupEpoch
+    f(4260, 15, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // assignmentEpoch
+    f(4275, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // assignorName
+    f(1237, 7, Kind::Struct(282), true, false, (0, 127), (127, -1), 127, 0, 1), // members
+    f(1404, 20, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 6), // authorizedOperations
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(1051, 6, Kind::Struct(283), true, false, (0, 127), (127, -1), 127, 0, 1), // groups
+    f(4313, 16, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // clientInstanceId
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(4313, 16, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // clientInstanceId
+    f(4354, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // subscriptionId
+    f(4368, 24, Kind::Fixed(Fixed::Int8), true, false, (0, 127), (127, -1), 127, 0, 1), // acceptedCompressionTypes
+    f(4392, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // pushIntervalMs
+    f(4406, 17, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // telemetryMaxBytes
+    f(4423, 16, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // deltaTemporality
+    f(4439, 16, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // requestedMetrics
+    f(4313, 16, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // clientInstanceId
+    f(4354, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // subscriptionId
+    f(4455, 11, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // terminating
+    f(4466, 15, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // compressionType
+    f(4481, 7, Kind::Bytes, false, false, (0, 127), (127, -1), 127, 0, 1), // metrics
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(4501, 13, Kind::Fixed(Fixed::Int8), true, false, (1, 127), (127, -1), 127, 0, 1), // resourceTypes
+    f(2316, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // resourceName
+    f(2298, 12, Kind::Fixed(Fixed::Int8), false, true, (1, 127), (127, -1), 127, 0, 10), // resourceType
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(4533, 15, Kind::Struct(290), true, false, (0, 127), (127, -1), 127, 0, 1), // configResources
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(493, 6, Kind::Struct(292), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(4548, 22, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 11), // responsePartitionLimit
+    f(4570, 6, Kind::Struct(293), false, false, (0, 127), (0, 127), 127, 0, 0), // cursor
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(184, 8, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderId
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, true, (0, 127), (127, -1), 127, 0, 2), // leaderEpoch
+    f(803, 12, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // replicaNodes
+    f(815, 8, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // isrNodes
+    f(4599, 22, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (0, 127), 127, 0, 0), // eligibleLeaderReplicas
+    f(4621, 12, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (0, 127), 127, 0, 0), // lastKnownElr
+    f(823, 15, Kind::Fixed(Fixed::Int32), true, true, (0, 127), (127, -1), 127, 0, 1), // offlineReplicas
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(28, 4, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // name
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, true, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(793, 10, Kind::Fixed(Fixed::Bool), false, true, (0, 127), (127, -1), 127, 0, 1), // isInternal
+    f(483, 10, Kind::Struct(295), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(838, 25, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 6), // topicAuthorizedOperations
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, true, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(493, 6, Kind::Struct(296), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(4633, 10, Kind::Struct(297), false, false, (0, 127), (0, 127), 127, 0, 0), // nextCursor
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(1040, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // memberEpoch
+    f(518, 6, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // rackId
+    f(4126, 20, Kind::String, true, false, (0, 127), (0, 127), 127, 0, 0), // subscribedTopicNames
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(3147, 15, Kind::Struct(300), true, false, (0, 127), (127, -1), 127, 0, 1), // topicPartitions
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(922, 8, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // memberId
+    f(1040, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // memberEpoch
+    f(4202, 19, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // heartbeatIntervalMs
+    f(1263, 10, Kind::Struct(301), false, false, (0, 127), (0, 127), 127, 0, 0), // assignment
+    f(4221, 8, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // groupIds
+    f(1293, 27, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // includeAuthorizedOperations
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(3147, 15, Kind::Struct(304), true, false, (0, 127), (127, -1), 127, 0, 1), // topicPartitions
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(518, 6, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // rackId
+    f(1040, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // memberEpoch
+    f(1356, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // clientId
+    f(1364, 10, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // clientHost
+    f(4126, 20, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // subscribedTopicNames
+    f(1263, 10, Kind::Struct(305), false, false, (0, 127), (127, -1), 127, 0, 1), // assignment
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(1334, 10, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupState
+    f(4250, 10, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // groupEpoch
+    f(4260, 15, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // assignmentEpoch
+    f(4275, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // assignorName
+    f(1237, 7, Kind::Struct(306), true, false, (0, 127), (127, -1), 127, 0, 1), // members
+    f(1404, 20, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 6), // authorizedOperations
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(1051, 6, Kind::Struct(307), true, false, (0, 127), (127, -1), 127, 0, 1), // groups
+    f(602, 11, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // firstOffset
+    f(4742, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // lastOffset
+    f(4752, 16, Kind::Fixed(Fixed::Int8), true, false, (0, 127), (127, -1), 127, 0, 1), // acknowledgeTypes
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(435, 17, Kind::Fixed(Fixed::Int32), false, false, (0, 0), (127, -1), 127, 0, 1), // partitionMaxBytes
+    f(4768, 22, Kind::Struct(309), true, false, (0, 127), (127, -1), 127, 0, 1), // acknowledgementBatches
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(310), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // groupId
+    f(922, 8, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // memberId
+    f(4680, 17, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // shareSessionEpoch
+    f(330, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // maxWaitMs
+    f(339, 8, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // minBytes
+    f(347, 8, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 3), // maxBytes
+    f(4697, 10, Kind::Fixed(Fixed::Int32), false, false, (1, 127), (127, -1), 127, 0, 1), // maxRecords
+    f(4707, 9, Kind::Fixed(Fixed::Int32), false, false, (1, 127), (127, -1), 127, 0, 1), // batchSize
+    f(4716, 16, Kind::Fixed(Fixed::Int8), false, true, (2, 127), (127, -1), 127, 0, 1), // shareAcquireMode
+    f(4732, 10, Kind::Fixed(Fixed::Bool), false, false, (2, 127), (127, -1), 127, 0, 1), // isRenewAck
+    f(493, 6, Kind::Struct(311), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(499, 19, Kind::Struct(312), true, false, (0, 127), (127, -1), 127, 0, 1), // forgottenTopicsData
+    f(184, 8, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderId
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderEpoch
+    f(602, 11, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // firstOffset
+    f(4742, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // lastOffset
+    f(4867, 13, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // deliveryCount
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(4824, 20, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // acknowledgeErrorCode
+    f(4844, 23, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // acknowledgeErrorMessage
+    f(203, 13, Kind::Struct(314), false, false, (0, 127), (127, -1), 127, 0, 1), // currentLeader
+    f(44, 7, Kind::Records, false, false, (0, 127), (0, 0), 127, 0, 0), // records
+    f(4880, 15, Kind::Struct(315), true, false, (0, 127), (127, -1), 127, 0, 1), // acquiredRecords
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(316), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(257, 6, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // nodeId
+    f(263, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // port
+    f(271, 4, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // rack
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(4800, 24, Kind::Fixed(Fixed::Int32), false, false, (1, 127), (127, -1), 127, 0, 1), // acquisitionLockTimeoutMs
+    f(234, 9, Kind::Struct(317), true, false, (0, 127), (127, -1), 127, 0, 1), // responses
+    f(275, 13, Kind::Struct(318), true, false, (0, 127), (127, -1), 127, 0, 1), // nodeEndpoints
+    f(602, 11, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // firstOffset
+    f(4742, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // lastOffset
+    f(4752, 16, Kind::Fixed(Fixed::Int8), true, false, (0, 127), (127, -1), 127, 0, 1), // acknowledgeTypes
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(4768, 22, Kind::Struct(320), true, false, (0, 127), (127, -1), 127, 0, 1), // acknowledgementBatches
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(321), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // groupId
+    f(922, 8, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // memberId
+    f(4680, 17, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // shareSessionEpoch
+    f(4732, 10, Kind::Fixed(Fixed::Bool), false, false, (2, 127), (127, -1), 127, 0, 1), // isRenewAck
+    f(493, 6, Kind::Struct(322), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(184, 8, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderId
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderEpoch
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(203, 13, Kind::Struct(324), false, false, (0, 127), (127, -1), 127, 0, 1), // currentLeader
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(325), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(257, 6, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // nodeId
+    f(263, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // port
+    f(271, 4, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // rack
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(4800, 24, Kind::Fixed(Fixed::Int32), false, true, (2, 127), (127, -1), 127, 0, 1), // acquisitionLockTimeoutMs
+    f(234, 9, Kind::Struct(326), true, false, (0, 127), (127, -1), 127, 0, 1), // responses
+    f(275, 13, Kind::Struct(327), true, false, (0, 127), (127, -1), 127, 0, 1), // nodeEndpoints
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(263, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Uint16), false, false, (0, 127), (127, -1), 127, 0, 1), // port
+    f(288, 9, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // clusterId
+    f(19, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // timeoutMs
+    f(4911, 7, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // voterId
+    f(4918, 16, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // voterDirectoryId
+    f(3702, 9, Kind::Struct(329), true, false, (0, 127), (127, -1), 127, 0, 1), // listeners
+    f(4934, 16, Kind::Fixed(Fixed::Bool), false, false, (1, 127), (127, -1), 127, 0, 5), // ackWhenCommitted
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, true, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(288, 9, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // clusterId
+    f(4911, 7, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // voterId
+    f(4918, 16, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // voterDirectoryId
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, true, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(4977, 10, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // stateEpoch
+    f(4987, 11, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // startOffset
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(334), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(493, 6, Kind::Struct(335), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(337), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(2115, 7, Kind::Struct(338), true, false, (0, 127), (127, -1), 127, 0, 1), // results
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderEpoch
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(340), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(493, 6, Kind::Struct(341), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(602, 11, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // firstOffset
+    f(4742, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // lastOffset
+    f(5042, 13, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // deliveryState
+    f(4867, 13, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // deliveryCount
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(4977, 10, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // stateEpoch
+    f(4987, 11, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // startOffset
+    f(5055, 12, Kind::Struct(343), true, false, (0, 127), (127, -1), 127, 0, 1), // stateBatches
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(344), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(2115, 7, Kind::Struct(345), true, false, (0, 127), (127, -1), 127, 0, 1), // results
+    f(602, 11, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // firstOffset
+    f(4742, 10, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // lastOffset
+    f(5042, 13, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // deliveryState
+    f(4867, 13, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // deliveryCount
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(4977, 10, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // stateEpoch
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderEpoch
+    f(4987, 11, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // startOffset
+    f(5067, 21, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 2), // deliveryCompleteCount
+    f(5055, 12, Kind::Struct(347), true, false, (0, 127), (127, -1), 127, 0, 1), // stateBatches
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(348), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(493, 6, Kind::Struct(349), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(351), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(2115, 7, Kind::Struct(352), true, false, (0, 127), (127, -1), 127, 0, 1), // results
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(354), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(493, 6, Kind::Struct(355), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(357), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(2115, 7, Kind::Struct(358), true, false, (0, 127), (127, -1), 127, 0, 1), // results
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderEpoch
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(360), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(493, 6, Kind::Struct(361), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(4977, 10, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // stateEpoch
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderEpoch
+    f(4987, 11, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // startOffset
+    f(5067, 21, Kind::Fixed(Fixed::Int32), false, true, (1, 127), (127, -1), 127, 0, 2), // deliveryCompleteCount
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(363), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(2115, 7, Kind::Struct(364), true, false, (0, 127), (127, -1), 127, 0, 1), // results
+    f(1089, 3, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // key
+    f(1705, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // value
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(1679, 17, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // replicationFactor
+    f(5220, 12, Kind::Struct(366), true, false, (0, 127), (127, -1), 127, 0, 1), // topicConfigs
+    f(1089, 3, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // key
+    f(1705, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // value
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(1679, 17, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // replicationFactor
+    f(5220, 12, Kind::Struct(368), true, false, (0, 127), (127, -1), 127, 0, 1), // topicConfigs
+    f(5192, 12, Kind::Fixed(Fixed::Int16), true, false, (0, 127), (127, -1), 127, 0, 1), // sourceTopics
+    f(5204, 16, Kind::Fixed(Fixed::Int16), true, false, (0, 127), (127, -1), 127, 0, 1), // sourceTopicRegex
+    f(5273, 23, Kind::Fixed(Fixed::Int16), true, false, (0, 127), (127, -1), 127, 0, 1), // repartitionSourceTopics
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(5192, 12, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // sourceTopics
+    f(5204, 16, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // sourceTopicRegex
+    f(5232, 20, Kind::Struct(367), true, false, (0, 127), (127, -1), 127, 0, 1), // stateChangelogTopics
+    f(5252, 21, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // repartitionSinkTopics
+    f(5273, 23, Kind::Struct(369), true, false, (0, 127), (127, -1), 127, 0, 1), // repartitionSourceTopics
+    f(5296, 17, Kind::Struct(370), true, false, (0, 127), (127, -1), 127, 0, 1), // copartitionGroups
+    f(554, 5, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // epoch
+    f(5313, 13, Kind::Struct(371), true, false, (0, 127), (127, -1), 127, 0, 1), // subtopologies
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(263, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Uint16), false, false, (0, 127), (127, -1), 127, 0, 1), // port
+    f(1089, 3, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // key
+    f(1705, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // value
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(672, 6, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // offset
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(672, 6, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // offset
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(1040, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // memberEpoch
+    f(5155, 24, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // endpointInformationEpoch
+    f(4116, 10, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // instanceId
+    f(518, 6, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // rackId
+    f(1157, 18, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 2), // rebalanceTimeoutMs
+    f(5182, 8, Kind::Struct(372), false, false, (0, 127), (0, 127), 127, 0, 0), // topology
+    f(5326, 11, Kind::Struct(373), true, false, (0, 127), (0, 127), 127, 0, 0), // activeTasks
+    f(5337, 12, Kind::Struct(374), true, false, (0, 127), (0, 127), 127, 0, 0), // standbyTasks
+    f(5349, 11, Kind::Struct(375), true, false, (0, 127), (0, 127), 127, 0, 0), // warmupTasks
+    f(5360, 9, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // processId
+    f(5369, 12, Kind::Struct(376), false, false, (0, 127), (0, 127), 127, 0, 0), // userEndpoint
+    f(5381, 10, Kind::Struct(377), true, false, (0, 127), (0, 127), 127, 0, 0), // clientTags
+    f(5391, 11, Kind::Struct(378), true, false, (0, 127), (0, 127), 127, 0, 0), // taskOffsets
+    f(5402, 14, Kind::Struct(379), true, false, (0, 127), (0, 127), 127, 0, 0), // taskEndOffsets
+    f(5416, 19, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // shutdownApplication
+    f(5503, 10, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // statusCode
+    f(5513, 12, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // statusDetail
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(263, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Uint16), false, false, (0, 127), (127, -1), 127, 0, 1), // port
+    f(32, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topic
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(32, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topic
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(5369, 12, Kind::Struct(385), false, false, (0, 127), (127, -1), 127, 0, 1), // userEndpoint
+    f(5552, 16, Kind::Struct(386), true, false, (0, 127), (127, -1), 127, 0, 1), // activePartitions
+    f(5568, 17, Kind::Struct(387), true, false, (0, 127), (127, -1), 127, 0, 1), // standbyPartitions
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(1040, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // memberEpoch
+    f(4202, 19, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // heartbeatIntervalMs
+    f(5456, 27, Kind::Fixed(Fixed::Int32), false, false, (0, 0), (127, -1), 127, 0, 1), // acceptableRecoveryLagLegacy
+    f(5483, 20, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // taskOffsetIntervalMs
+    f(5456, 21, Kind::Fixed(Fixed::Int64), false, true, (1, 127), (127, -1), 127, 0, 2), // acceptableRecoveryLag
+    f(5503, 6, Kind::Struct(381), true, false, (0, 127), (0, 127), 127, 0, 1), // status
+    f(5326, 11, Kind::Struct(382), true, false, (0, 127), (0, 127), 127, 0, 0), // activeTasks
+    f(5337, 12, Kind::Struct(383), true, false, (0, 127), (0, 127), 127, 0, 0), // standbyTasks
+    f(5349, 11, Kind::Struct(384), true, false, (0, 127), (0, 127), 127, 0, 0), // warmupTasks
+    f(5525, 27, Kind::Fixed(Fixed::Bool), false, false, (1, 127), (127, -1), 127, 0, 1), // topologyDescriptionRequired
+    f(5155, 24, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // endpointInformationEpoch
+    f(5585, 24, Kind::Struct(388), true, false, (0, 127), (0, 127), 127, 0, 0), // partitionsByUserEndpoint
+    f(4221, 8, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // groupIds
+    f(1293, 27, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // includeAuthorizedOperations
+    f(5609, 26, Kind::Fixed(Fixed::Bool), false, false, (1, 127), (127, -1), 127, 0, 1), // includeTopologyDescription
+    f(1089, 3, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // key
+    f(1705, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // value
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(1679, 17, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // replicationFactor
+    f(5220, 12, Kind::Struct(391), true, false, (0, 127), (127, -1), 127, 0, 1), // topicConfigs
+    f(1089, 3, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // key
+    f(1705, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // value
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(483, 10, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(1679, 17, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // replicationFactor
+    f(5220, 12, Kind::Struct(393), true, false, (0, 127), (127, -1), 127, 0, 1), // topicConfigs
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(5192, 12, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // sourceTopics
+    f(5252, 21, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // repartitionSinkTopics
+    f(5232, 20, Kind::Struct(392), true, false, (0, 127), (127, -1), 127, 0, 1), // stateChangelogTopics
+    f(5273, 23, Kind::Struct(394), true, false, (0, 127), (127, -1), 127, 0, 1), // repartitionSourceTopics
+    f(554, 5, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // epoch
+    f(5313, 13, Kind::Struct(395), true, false, (0, 127), (0, 127), 127, 0, 0), // subtopologies
+    f(263, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Uint16), false, false, (0, 127), (127, -1), 127, 0, 1), // port
+    f(1089, 3, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // key
+    f(1705, 5, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // value
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(672, 6, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // offset
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(51, 9, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partition
+    f(672, 6, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // offset
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(5326, 11, Kind::Struct(401), true, false, (0, 127), (127, -1), 127, 0, 1), // activeTasks
+    f(5337, 12, Kind::Struct(402), true, false, (0, 127), (127, -1), 127, 0, 1), // standbyTasks
+    f(5349, 11, Kind::Struct(403), true, false, (0, 127), (127, -1), 127, 0, 1), // warmupTasks
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(5326, 11, Kind::Struct(405), true, false, (0, 127), (127, -1), 127, 0, 1), // activeTasks
+    f(5337, 12, Kind::Struct(406), true, false, (0, 127), (127, -1), 127, 0, 1), // standbyTasks
+    f(5349, 11, Kind::Struct(407), true, false, (0, 127), (127, -1), 127, 0, 1), // warmupTasks
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(1040, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // memberEpoch
+    f(4116, 10, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // instanceId
+    f(518, 6, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // rackId
+    f(1356, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // clientId
+    f(1364, 10, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // clientHost
+    f(5655, 13, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // topologyEpoch
+    f(5360, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // processId
+    f(5369, 12, Kind::Struct(397), false, false, (0, 127), (0, 127), 127, 0, 0), // userEndpoint
+    f(5381, 10, Kind::Struct(398), true, false, (0, 127), (127, -1), 127, 0, 1), // clientTags
+    f(5391, 11, Kind::Struct(399), true, false, (0, 127), (127, -1), 127, 0, 1), // taskOffsets
+    f(5402, 14, Kind::Struct(400), true, false, (0, 127), (127, -1), 127, 0, 1), // taskEndOffsets
+    f(1263, 10, Kind::Struct(404), false, false, (0, 127), (127, -1), 127, 0, 1), // assignment
+    f(4287, 16, Kind::Struct(408), false, false, (0, 127), (127, -1), 127, 0, 1), // targetAssignment
+    f(5668, 9, Kind::Fixed(Fixed::Bool), false, false, (0, 127), (127, -1), 127, 0, 1), // isClassic
+    f(28, 4, Kind::String, false, false, (1, 127), (127, -1), 127, 0, 1), // name
+    f(5677, 8, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 1), // nodeType
+    f(5192, 12, Kind::String, true, false, (1, 127), (127, -1), 127, 0, 1), // sourceTopics
+    f(5685, 9, Kind::String, false, false, (1, 127), (1, 127), 127, 0, 0), // sinkTopic
+    f(5694, 6, Kind::String, true, false, (1, 127), (127, -1), 127, 0, 1), // stores
+    f(5700, 10, Kind::String, true, false, (1, 127), (127, -1), 127, 0, 1), // successors
+    f(5179, 13, Kind::String, false, false, (1, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(3711, 5, Kind::Struct(410), true, false, (1, 127), (127, -1), 127, 0, 1), // nodes
+    f(28, 4, Kind::String, false, false, (1, 127), (127, -1), 127, 0, 1), // name
+    f(5677, 8, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 1), // nodeType
+    f(5192, 12, Kind::String, true, false, (1, 127), (127, -1), 127, 0, 1), // sourceTopics
+    f(5685, 9, Kind::String, false, false, (1, 127), (1, 127), 127, 0, 0), // sinkTopic
+    f(5694, 6, Kind::String, true, false, (1, 127), (127, -1), 127, 0, 1), // stores
+    f(5700, 10, Kind::String, true, false, (1, 127), (127, -1), 127, 0, 1), // successors
+    f(28, 4, Kind::String, false, false, (1, 127), (127, -1), 127, 0, 1), // name
+    f(5677, 8, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 1), // nodeType
+    f(5192, 12, Kind::String, true, false, (1, 127), (127, -1), 127, 0, 1), // sourceTopics
+    f(5685, 9, Kind::String, false, false, (1, 127), (1, 127), 127, 0, 0), // sinkTopic
+    f(5694, 6, Kind::String, true, false, (1, 127), (127, -1), 127, 0, 1), // stores
+    f(5700, 10, Kind::String, true, false, (1, 127), (127, -1), 127, 0, 1), // successors
+    f(2300, 6, Kind::Struct(412), false, false, (1, 127), (127, -1), 127, 0, 1), // source
+    f(5710, 9, Kind::Struct(413), false, false, (1, 127), (127, -1), 127, 0, 1), // processor
+    f(5313, 13, Kind::Struct(411), true, false, (1, 127), (127, -1), 127, 0, 1), // subtopologies
+    f(5719, 12, Kind::Struct(414), true, false, (1, 127), (127, -1), 127, 0, 1), // globalStores
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(1334, 10, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupState
+    f(4250, 10, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // groupEpoch
+    f(4260, 15, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // assignmentEpoch
+    f(5182, 8, Kind::Struct(396), false, false, (0, 127), (0, 127), 127, 0, 0), // topology
+    f(1237, 7, Kind::Struct(409), true, false, (0, 127), (127, -1), 127, 0, 1), // members
+    f(1404, 20, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 6), // authorizedOperations
+    f(5525, 19, Kind::Struct(415), false, false, (1, 127), (1, 127), 127, 0, 0), // topologyDescription
+    f(5731, 25, Kind::Fixed(Fixed::Int8), false, false, (1, 127), (127, -1), 127, 0, 1), // topologyDescriptionStatus
+    f(4275, 12, Kind::String, false, true, (1, 127), (1, 127), 127, 0, 0), // assignorName
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(1051, 6, Kind::Struct(416), true, false, (0, 127), (127, -1), 127, 0, 1), // groups
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(483, 10, Kind::Fixed(Fixed::Int32), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(493, 6, Kind::Struct(418), true, false, (0, 127), (0, 127), 127, 0, 1), // topics
+    f(1051, 6, Kind::Struct(419), true, false, (0, 127), (127, -1), 127, 0, 1), // groups
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(4987, 11, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // startOffset
+    f(192, 11, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderEpoch
+    f(5781, 3, Kind::Fixed(Fixed::Int64), false, true, (1, 127), (127, -1), 127, 0, 2), // lag
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(421), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(493, 6, Kind::Struct(422), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(1051, 6, Kind::Struct(423), true, false, (0, 127), (127, -1), 127, 0, 1), // groups
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(4987, 11, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // startOffset
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(483, 10, Kind::Struct(425), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(493, 6, Kind::Struct(426), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(524, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // partitionIndex
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(483, 10, Kind::Struct(428), true, false, (0, 127), (127, -1), 127, 0, 1), // partitions
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(234, 9, Kind::Struct(429), true, false, (0, 127), (127, -1), 127, 0, 1), // responses
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(493, 6, Kind::Struct(431), true, false, (0, 127), (127, -1), 127, 0, 1), // topics
+    f(1792, 9, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // topicName
+    f(32, 7, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // topicId
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(234, 9, Kind::Struct(433), true, false, (0, 127), (127, -1), 127, 0, 1), // responses
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(5677, 8, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // nodeType
+    f(5192, 12, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // sourceTopics
+    f(5685, 9, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // sinkTopic
+    f(5694, 6, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // stores
+    f(5700, 10, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // successors
+    f(5179, 13, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // subtopologyId
+    f(3711, 5, Kind::Struct(435), true, false, (0, 127), (127, -1), 127, 0, 1), // nodes
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(5677, 8, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // nodeType
+    f(5192, 12, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // sourceTopics
+    f(5685, 9, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // sinkTopic
+    f(5694, 6, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // stores
+    f(5700, 10, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // successors
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(5677, 8, Kind::Fixed(Fixed::Int8), false, false, (0, 127), (127, -1), 127, 0, 1), // nodeType
+    f(5192, 12, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // sourceTopics
+    f(5685, 9, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // sinkTopic
+    f(5694, 6, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // stores
+    f(5700, 10, Kind::String, true, false, (0, 127), (127, -1), 127, 0, 1), // successors
+    f(2300, 6, Kind::Struct(437), false, false, (0, 127), (127, -1), 127, 0, 1), // source
+    f(5710, 9, Kind::Struct(438), false, false, (0, 127), (127, -1), 127, 0, 1), // processor
+    f(5313, 13, Kind::Struct(436), true, false, (0, 127), (127, -1), 127, 0, 1), // subtopologies
+    f(5719, 12, Kind::Struct(439), true, false, (0, 127), (127, -1), 127, 0, 1), // globalStores
+    f(890, 7, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // groupId
+    f(922, 8, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // memberId
+    f(5655, 13, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // topologyEpoch
+    f(5525, 19, Kind::Struct(440), false, false, (0, 127), (127, -1), 127, 0, 1), // topologyDescription
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 0), // errorMessage
+    f(781, 12, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // controllerId
+    f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
+    f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
+    f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
 ];
