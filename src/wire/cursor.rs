@@ -37,7 +37,8 @@ impl<'a> Cursor<'a> {
         self.take(len).map(drop)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
+    /// The next `N` bytes, as an integer's `from_be_bytes` wants them.
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
         Ok(self.take(N)?.try_into().expect("take gives exactly N bytes"))
     }
 

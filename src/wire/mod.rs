@@ -7,8 +7,12 @@ pub mod frame;
 pub mod guard;
 #[cfg(test)]
 mod guard_tests;
+#[cfg(feature = "json")]
+pub mod json;
 pub mod produce;
+#[cfg_attr(not(feature = "json"), allow(dead_code))] // the guard asks for no defaults
 mod schema;
+#[cfg_attr(not(feature = "json"), allow(dead_code))]
 mod schema_table;
 
 /// Request and response structs of every API, as generated from Kafka's message definitions.
