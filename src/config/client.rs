@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Security;
+
 /// Settings of the connections, metadata and retries that all roles of a client share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientConfig {
@@ -27,6 +29,8 @@ pub struct ClientConfig {
     pub connections_max_idle: Duration,
     /// Metadata older than this is fetched anew.
     pub metadata_max_age: Duration,
+    /// TLS and SASL of every connection.
+    pub security: Security,
 }
 
 impl Default for ClientConfig {
@@ -43,6 +47,7 @@ impl Default for ClientConfig {
             reconnect_backoff_max: Duration::from_secs(1),
             connections_max_idle: Duration::from_secs(540),
             metadata_max_age: Duration::from_secs(300),
+            security: Security::default(),
         }
     }
 }

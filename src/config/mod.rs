@@ -5,6 +5,7 @@ mod consumer;
 mod nearest;
 mod producer;
 mod property;
+pub mod security;
 mod table;
 
 use crate::error::{Error, Result};
@@ -13,6 +14,7 @@ pub use client::ClientConfig;
 pub use consumer::{AutoOffsetReset, ConsumerConfig};
 pub use producer::{Acks, ProducerConfig};
 pub use property::{Property, Role};
+pub use security::{Secret, Security};
 pub use table::{properties, property};
 
 /// All settings of a program, set by property name.

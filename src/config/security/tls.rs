@@ -1,0 +1,136 @@
+//! Settings of TLS: whom to trust, who we are, and how strict to be. Files are named here and read where they are used.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::Secret;
+
+/// A version of TLS.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// Text in PEM, from memory or from a file that is read again for new connections once it has changed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Pem {
+    /// The text itself; a private key makes it a secret.
+    Text(Secret),
+    /// Where the text is.
+    File(PathBuf),
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("inline PEM"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Whose certificates a broker's must go back to (`ssl.truststore.*`).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Roots {
+    /// Those the operating system trusts.
+    #[default]
+    System,
+    /// The certificates of this PEM and no others.
+    Pem(Pem),
+}
+
+/// The certificate a client shows (`ssl.keystore.*`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// The client's certificate first, then those that signed it.
+    pub chain: Pem,
+    /// Its private key in PKCS#8 (encrypted or not), PKCS#1 or SEC1. May be the same file as `chain`.
+    pub key: Pem,
+    /// What the key is encrypted with (`ssl.key.password`).
+    pub key_password: Option<Secret>,
+}
+
+/// Settings of TLS. The default trusts the system's roots, checks names and speaks TLS 1.2 and 1.3.
+#[derive(Clone, Debug)]
+pub struct TlsConfig {
+    /// Whom to trust.
+    pub roots: Roots,
+    /// Who we are, to brokers that ask for a certificate.
+    pub identity: Option<Identity>,
+    /// Whether the broker's certificate must be for the name it was reached by (`ssl.endpoint.identification.algorithm`).
+    /// Without it anyone with any certificate of the roots can pose as a broker: a warning is logged.
+    pub verify_hostname: bool,
+    /// Oldest version spoken.
+    pub min_version: TlsVersion,
+    /// Newest version spoken.
+    pub max_version: TlsVersion,
+    /// The name to ask for and to check instead of the broker's host, for brokers behind a tunnel.
+    pub server_name: Option<String>,
+    /// Who does the cryptography; `None` for the default of this machine's CPU.
+    #[cfg(feature = "tls")]
+    pub provider: Option<CryptoProvider>,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            roots: Roots::System,
+            identity: None,
+            verify_hostname: true,
+            min_version: TlsVersion::Tls12,
+            max_version: TlsVersion::Tls13,
+            server_name: None,
+            #[cfg(feature = "tls")]
+            provider: None,
+        }
+    }
+}
+
+impl PartialEq for TlsConfig {
+    fn eq(&self, other: &Self) -> bool {
+        #[cfg(feature = "tls")]
+        let same_provider = self.provider == other.provider;
+        #[cfg(not(feature = "tls"))]
+        let same_provider = true;
+        same_provider
+            && (&self.roots, &self.identity, self.verify_hostname)
+                == (&other.roots, &other.identity, other.verify_hostname)
+            && (self.min_version, self.max_version) == (other.min_version, other.max_version)
+            && self.server_name == other.server_name
+    }
+}
+
+/// An implementation of TLS's cryptography: any `rustls::crypto::CryptoProvider` of rustls 0.23.
+#[cfg(feature = "tls")]
+#[derive(Clone)]
+pub struct CryptoProvider(std::sync::Arc<rustls::crypto::CryptoProvider>);
+
+#[cfg(feature = "tls")]
+impl CryptoProvider {
+    /// Takes a provider that was built elsewhere, as `rustls::crypto::ring::default_provider()`.
+    pub fn new(provider: rustls::crypto::CryptoProvider) -> Self {
+        Self(std::sync::Arc::new(provider))
+    }
+
+    /// The provider inside.
+    pub fn get(&self) -> &std::sync::Arc<rustls::crypto::CryptoProvider> {
+        &self.0
+    }
+}
+
+#[cfg(feature = "tls")]
+impl PartialEq for CryptoProvider {
+    fn eq(&self, other: &Self) -> bool {
+        std::sync::Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl fmt::Debug for CryptoProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CryptoProvider")
+    }
+}
