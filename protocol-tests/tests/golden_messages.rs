@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use milena::wire::Direction::{self, Request, Response};
+use milena::wire::frame::{correlation_id, decode_request_header, decode_response};
 use milena::wire::guard;
+use milena::wire::messages::HeartbeatRequest;
 use protocol_tests::golden::{self, typed_round_trip};
 
 /// What no typed codec carries: kafka-protocol lacks it and we have none of our own.
@@ -95,4 +98,36 @@ fn the_typed_codecs_write_back_what_kafka_wrote() {
     }
     let known: BTreeSet<_> = UNTYPED.iter().map(|name| (*name).to_string()).collect();
     assert_eq!(untyped, known);
+}
+
+/// The header as that of an ApiVersions request, at a version that has such a header.
+fn with_key_and_version(header: &[u8], header_version: i16) -> Vec<u8> {
+    let (key, version) = if header_version < 2 { (18i16, 0i16) } else { (18, 3) };
+    [&key.to_be_bytes(), &version.to_be_bytes(), &header[4..]].concat()
+}
+
+#[test]
+fn request_headers_are_read_as_kafka_writes_them() {
+    let requests = golden::headers().filter(|golden| golden.direction == Request);
+    for golden in requests {
+        let body = b"the body";
+        let frame = [&with_key_and_version(&golden.bytes, golden.version), &body[..]].concat();
+        let (header, rest) = decode_request_header(Bytes::from(frame)).expect("a header");
+        assert_eq!(header.correlation_id, golden.value["correlationId"], "{}", golden.name());
+        assert_eq!(serde_json::json!(header.client_id), golden.value["clientId"], "{}", golden.name());
+        assert_eq!(&rest[..], body, "{}", golden.name());
+    }
+}
+
+#[test]
+fn response_headers_are_read_as_kafka_writes_them() {
+    for golden in golden::headers().filter(|golden| golden.direction == Response) {
+        // Heartbeat: throttle time and error code, and tags from version 4 on.
+        let (version, body) =
+            if golden.version == 0 { (3, &[0, 0, 0, 5, 0, 27][..]) } else { (4, &[0, 0, 0, 5, 0, 27, 0][..]) };
+        let frame = Bytes::from([&golden.bytes, body].concat());
+        assert_eq!(correlation_id(&frame).map(Into::into), golden.value["correlationId"].as_i64(), "{}", golden.name());
+        let response = decode_response::<HeartbeatRequest>(version, frame).expect("an answer");
+        assert_eq!((response.throttle_time_ms, response.error_code), (5, 27), "{}", golden.name());
+    }
 }

@@ -14,6 +14,7 @@ pub use typed::typed_round_trip;
 
 // How they were made is in fixtures/README.md.
 const MESSAGES: &[u8] = include_bytes!("../../../fixtures/golden/messages-4.4.0.jsonl.gz");
+const MISFITS: &[u8] = include_bytes!("../../../fixtures/golden/misfits-4.4.0.jsonl.gz");
 const HEADERS: &str = include_str!("../../../fixtures/golden/headers-4.4.0.jsonl");
 
 /// One instance of a message.
@@ -27,6 +28,8 @@ pub struct GoldenMessage {
     pub version: i16,
     /// Which way it travels.
     pub direction: Direction,
+    /// The version of the header in front of it; 0 for headers themselves.
+    pub header_version: i16,
     /// What the instance is after, as `default` or `random-3`.
     pub kind: String,
     /// The message, without its header.
@@ -39,18 +42,17 @@ pub struct GoldenMessage {
 
 impl GoldenMessage {
     fn parse(line: &str) -> Self {
-        let mut line: Value = serde_json::from_str(line).expect("a JSON line");
-        let text = |name: &str| line[name].as_str().expect(name).to_string();
-        let number = |name: &str| i16::try_from(line[name].as_i64().expect(name)).expect(name);
+        let mut line = Line(serde_json::from_str(line).expect("a JSON line"));
         Self {
-            api: text("api"),
-            key: number("key"),
-            version: number("version"),
-            direction: if line["direction"] == "request" { Direction::Request } else { Direction::Response },
-            kind: text("kind"),
-            bytes: unhex(&text("hex")),
-            reencodes: line["reencodes"].as_bool().expect("reencodes"),
-            value: line["value"].take(),
+            api: line.text("api"),
+            key: line.number("key"),
+            version: line.number("version"),
+            direction: line.direction(),
+            header_version: line.0["header_version"].as_i64().unwrap_or(0) as i16,
+            kind: line.text("kind"),
+            bytes: unhex(&line.text("hex")),
+            reencodes: line.0["reencodes"].as_bool().expect("reencodes"),
+            value: line.0["value"].take(),
         }
     }
 
@@ -60,14 +62,66 @@ impl GoldenMessage {
     }
 }
 
+/// A value with one field that its version lacks, or with null where the version has none.
+#[derive(Debug)]
+pub struct Misfit {
+    /// The API, as `Fetch`.
+    pub api: String,
+    /// The API's key.
+    pub key: i16,
+    /// The version it does not fit.
+    pub version: i16,
+    /// Which way it travels.
+    pub direction: Direction,
+    /// The way to the field, as `topics.partitions.leaderEpoch`, in the first element of each array.
+    pub field: String,
+    /// The message.
+    pub value: Value,
+    /// What Kafka's classes write, without the field; `None` if they refuse.
+    pub bytes: Option<Vec<u8>>,
+}
+
 /// Every golden message; each is parsed as it is asked for.
 pub fn messages() -> impl Iterator<Item = GoldenMessage> {
     gzip_lines(MESSAGES).map(|line| GoldenMessage::parse(&line))
 }
 
+/// Every misfit.
+pub fn misfits() -> impl Iterator<Item = Misfit> {
+    gzip_lines(MISFITS).map(|line| {
+        let mut line = Line(serde_json::from_str(&line).expect("a JSON line"));
+        Misfit {
+            api: line.text("api"),
+            key: line.number("key"),
+            version: line.number("version"),
+            direction: line.direction(),
+            field: line.text("field"),
+            bytes: line.0["hex"].as_str().map(unhex),
+            value: line.0["value"].take(),
+        }
+    })
+}
+
 /// Request and response headers.
 pub fn headers() -> impl Iterator<Item = GoldenMessage> {
     HEADERS.lines().map(GoldenMessage::parse)
+}
+
+/// The object of one line.
+struct Line(Value);
+
+impl Line {
+    fn text(&self, name: &str) -> String {
+        self.0[name].as_str().expect(name).to_string()
+    }
+
+    fn number(&self, name: &str) -> i16 {
+        i16::try_from(self.0[name].as_i64().expect(name)).expect(name)
+    }
+
+    fn direction(&self) -> Direction {
+        if self.0["direction"] == "request" { Direction::Request } else { Direction::Response }
+    }
 }
 
 fn gzip_lines(compressed: &'static [u8]) -> impl Iterator<Item = String> {
