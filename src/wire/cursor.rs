@@ -24,22 +24,38 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next `len` bytes.
+    #[inline]
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], String> {
-        let rest = self.bytes.get(self.position..).unwrap_or_default();
-        let Some(taken) = rest.get(..len) else {
-            return Err(format!("{len} bytes wanted, {} left", rest.len()));
-        };
+        let Some(taken) = self.rest().get(..len) else { return Err(self.short(len)) };
         self.position += len;
         Ok(taken)
     }
 
+    #[inline]
     pub(crate) fn skip(&mut self, len: usize) -> Result<(), String> {
-        self.take(len).map(drop)
+        if self.remaining() < len {
+            return Err(self.short(len));
+        }
+        self.position += len;
+        Ok(())
     }
 
     /// The next `N` bytes, as an integer's `from_be_bytes` wants them.
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        Ok(self.take(N)?.try_into().expect("take gives exactly N bytes"))
+        let Some(taken) = self.rest().first_chunk() else { return Err(self.short(N)) };
+        self.position += N;
+        Ok(*taken)
+    }
+
+    #[inline]
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.position..).unwrap_or_default()
+    }
+
+    #[cold]
+    fn short(&self, wanted: usize) -> String {
+        format!("{wanted} bytes wanted, {} left", self.remaining())
     }
 
     pub(crate) fn i8(&mut self) -> Result<i8, String> {
@@ -54,8 +70,27 @@ impl<'a> Cursor<'a> {
         self.array().map(i32::from_be_bytes)
     }
 
+    /// Passes the next byte if it is 0; tells whether it did.
+    #[inline]
+    pub(crate) fn eat_zero(&mut self) -> bool {
+        let is_zero = self.bytes.get(self.position) == Some(&0);
+        self.position += usize::from(is_zero);
+        is_zero
+    }
+
     /// An unsigned varint of at most five bytes whose value fits 32 bits. Longer forms than needed are read, as Kafka does.
+    #[inline]
     pub(crate) fn uvarint(&mut self) -> Result<u32, String> {
+        match self.bytes.get(self.position) {
+            Some(&byte) if byte < 0x80 => {
+                self.position += 1;
+                Ok(u32::from(byte))
+            }
+            _ => self.long_uvarint(),
+        }
+    }
+
+    fn long_uvarint(&mut self) -> Result<u32, String> {
         let start = self.position;
         let mut value = 0u32;
         for shift in [0, 7, 14, 21, 28] {

@@ -94,17 +94,46 @@ impl Walk<'_> {
         }
     }
 
-    /// Depth is that of the definitions, which do not recurse.
+    /// Depth is that of the definitions, which do not recurse. Fields of a fixed size are passed a run at a time.
     fn structure(&mut self, of: &'static Struct) -> Walked {
-        for field in of.fields() {
-            if field.versions.contains(self.version) && !field.is_tagged(self.version) {
-                self.value(field).map_err(|fault| fault.within(Step::Field(field.name())))?;
+        let fields = of.fields();
+        let (mut run, mut run_from) = (0, 0);
+        for (index, field) in fields.iter().enumerate() {
+            if !field.is_inline(self.version) {
+                continue;
             }
+            if let Some(size) = field.fixed_size() {
+                run += size;
+                continue;
+            }
+            self.run(run, &fields[run_from..])?;
+            self.value(field).map_err(|fault| fault.within(Step::Field(field.name())))?;
+            (run, run_from) = (0, index + 1);
         }
+        self.run(run, &fields[run_from..])?;
         if self.flexible { self.tagged_fields(of) } else { Ok(()) }
     }
 
+    /// Passes `bytes` that the first of `fields` take together.
+    #[inline]
+    fn run(&mut self, bytes: usize, fields: &'static [Field]) -> Walked {
+        if self.cursor.remaining() < bytes { self.short_run(fields) } else { Ok(self.cursor.skip(bytes)?) }
+    }
+
+    /// Passes them one by one, to find the one that is cut short.
+    #[cold]
+    fn short_run(&mut self, fields: &'static [Field]) -> Walked {
+        let version = self.version;
+        for field in fields.iter().filter(|field| field.is_inline(version)) {
+            self.value(field).map_err(|fault| fault.within(Step::Field(field.name())))?;
+        }
+        Err("a run of fields is longer than its fields".to_string().into())
+    }
+
     fn tagged_fields(&mut self, of: &'static Struct) -> Walked {
+        if self.cursor.eat_zero() {
+            return Ok(());
+        }
         for _ in 0..self.cursor.tag_count()? {
             let tag = self.cursor.uvarint()?;
             let size = self.cursor.uvarint()? as usize;

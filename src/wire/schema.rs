@@ -99,6 +99,21 @@ impl Field {
         version >= self.tagged_from
     }
 
+    /// Whether it stands in its place at `version`, not among the tagged fields.
+    #[inline]
+    pub(super) fn is_inline(&self, version: i8) -> bool {
+        self.versions.contains(version) && !self.is_tagged(version)
+    }
+
+    /// Bytes on the wire, if they are the same for every value.
+    #[inline]
+    pub(super) fn fixed_size(&self) -> Option<usize> {
+        match self.kind {
+            Kind::Fixed(of) if !self.is_array => Some(of.size()),
+            _ => None,
+        }
+    }
+
     /// What the field is where nobody has set it.
     pub(super) fn default(&self) -> DefaultValue {
         DEFAULTS[usize::from(self.default)]

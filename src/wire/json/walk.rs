@@ -142,7 +142,7 @@ impl<B: Build> Walk<'_, B> {
     fn structure(&mut self, of: &'static Struct) -> Result<B::Value, String> {
         let mut values = Vec::new();
         for field in of.fields() {
-            let is_in_place = field.versions.contains(self.version) && !field.is_tagged(self.version);
+            let is_in_place = field.is_inline(self.version);
             values.push(if is_in_place { Some(self.field(field)?) } else { None });
         }
         if self.is_flexible {
