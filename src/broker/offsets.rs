@@ -194,7 +194,7 @@ impl Core {
             ErrorCode::NOT_ENOUGH_REPLICAS => ErrorCode::COORDINATOR_NOT_AVAILABLE,
             other => other,
         })?;
-        self.groups.check_generation(&request.group_id, request.generation_id)
+        self.groups.check_generation(&request.group_id, request.generation_id_or_member_epoch)
     }
 
     fn offsets_of_group(

@@ -130,11 +130,11 @@ impl Settings {
     }
 }
 
-/// All that the broker can answer, at the versions the wire can read.
+/// All that the broker can answer, at the versions a client of ours asks for.
 fn newest_versions() -> Vec<ApiRange> {
     let readable = |&(key, min, max): &(i16, i16, i16)| {
         let spoken = api(ApiKey::try_from(key).ok()?)?;
-        Some(ApiRange { key, min: min.max(spoken.min), max: max.min(spoken.max) })
+        Some(ApiRange { key, min: min.max(spoken.min), max: max.min(spoken.asks) })
     };
     super::dispatch::SERVED.iter().filter_map(readable).collect()
 }

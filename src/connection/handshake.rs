@@ -51,7 +51,7 @@ pub(super) struct Handshake {
 
 impl Handshake {
     pub(super) fn new(client_id: &str) -> Self {
-        let newest = api::api(ApiKey::ApiVersions).map_or(0, |row| row.max);
+        let newest = api::api(ApiKey::ApiVersions).map_or(0, |row| row.asks);
         Self { client_id: client_id.into(), version: newest }
     }
 

@@ -1,10 +1,10 @@
 //! Frames: a length, a header, a body. Encoding requests, splitting a byte stream, decoding through the guard.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request};
 
 use super::api::{api_by_number, api_name};
+use super::messages::ApiKey;
 use super::{Direction, Malformed, cursor::Cursor, guard};
 
 /// Largest frame we accept (100 MiB), as Java's brokers and clients do by default.
@@ -75,7 +75,7 @@ impl std::error::Error for EncodeError {}
 
 fn check_spoken(key: i16, version: i16) -> Result<(), String> {
     match api_by_number(key) {
-        Some(api) if (api.min..=api.max).contains(&version) => Ok(()),
+        Some(api) if api.speaks(version) => Ok(()),
         Some(api) => Err(format!("versions {} to {} are spoken", api.min, api.max)),
         None => Err(format!("API {key} is not spoken")),
     }
@@ -212,7 +212,10 @@ fn read_client_id(cursor: &mut Cursor<'_>) -> Result<Option<String>, String> {
 }
 
 fn has_flexible_header(api_key: i16, api_version: i16) -> bool {
-    ApiKey::try_from(api_key).is_ok_and(|key| key.request_header_version(api_version) >= 2)
+    match api_by_number(api_key) {
+        Some(api) => api_version >= api.flexible_from,
+        None => ApiKey::try_from(api_key).is_ok_and(|key| key.request_header_version(api_version) >= 2),
+    }
 }
 
 /// Decodes a request body through the guard. For brokers.
@@ -262,9 +265,9 @@ pub struct BadLength {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kafka_protocol::messages::api_versions_response::ApiVersion;
-    use kafka_protocol::messages::{
-        ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, MetadataResponse, ShareFetchRequest,
+    use crate::wire::messages::api_versions_response::ApiVersion;
+    use crate::wire::messages::{
+        ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, MetadataResponse, WriteShareGroupStateRequest,
     };
 
     /// What the peer's reader hands on: the frame without its length.
@@ -322,7 +325,7 @@ mod tests {
     fn versions_and_apis_we_do_not_speak_are_refused() {
         let error = RequestFrame::encode("c", 14, &MetadataRequest::default()).expect_err("too new");
         assert_eq!(error.to_string(), "Metadata v14: versions 0 to 13 are spoken");
-        assert!(RequestFrame::encode("c", 1, &ShareFetchRequest::default()).is_err());
+        assert!(RequestFrame::encode("c", 0, &WriteShareGroupStateRequest::default()).is_err());
         assert!(encode_response::<MetadataRequest>(-1, 0, &MetadataResponse::default()).is_err());
     }
 

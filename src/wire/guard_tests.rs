@@ -1,38 +1,32 @@
 //! Every message of every version we speak passes the guard whole, and nothing else makes anybody panic.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::*;
+use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, Encodable, Request};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::fmt::Debug;
 
-use super::api::{APIS, api_by_number};
+use super::api::api_by_number;
 use super::guard::check;
+use super::messages::each::{self, Body, KEYS, Visit};
 use super::schema::{Field, Kind, Schema, Struct};
 use super::schema_table::SCHEMAS;
 use super::{Direction, Malformed};
 
-/// Calls `$visit::<Q>()` for each request type of [`APIS`].
+/// Calls `$visit` for both messages of each API.
 macro_rules! each_api {
     ($visit:ident) => {{
-        each_api!($visit: ProduceRequest FetchRequest ListOffsetsRequest MetadataRequest OffsetCommitRequest
-            OffsetFetchRequest FindCoordinatorRequest JoinGroupRequest HeartbeatRequest LeaveGroupRequest
-            SyncGroupRequest DescribeGroupsRequest ListGroupsRequest SaslHandshakeRequest ApiVersionsRequest
-            CreateTopicsRequest DeleteTopicsRequest DeleteRecordsRequest InitProducerIdRequest
-            OffsetForLeaderEpochRequest AddPartitionsToTxnRequest AddOffsetsToTxnRequest EndTxnRequest
-            TxnOffsetCommitRequest DescribeConfigsRequest SaslAuthenticateRequest CreatePartitionsRequest
-            DeleteGroupsRequest IncrementalAlterConfigsRequest OffsetDeleteRequest DescribeClusterRequest
-            DescribeProducersRequest DescribeTransactionsRequest ListTransactionsRequest
-            ConsumerGroupHeartbeatRequest ConsumerGroupDescribeRequest)
-    }};
-    ($visit:ident: $($request:ty)*) => {{
-        let keys = [$(<$request as Request>::KEY),*];
-        assert_eq!(keys.to_vec(), APIS.iter().map(|api| api.key as i16).collect::<Vec<_>>());
-        $(
-            $visit::<$request>(<$request as Request>::KEY, Direction::Request);
-            $visit::<<$request as Request>::Response>(<$request as Request>::KEY, Direction::Response);
-        )*
+        struct Both;
+        impl Visit for Both {
+            type Output = ();
+
+            fn visit<Q: Request<Response: Body> + Body>(self) {
+                $visit::<Q>(Q::KEY, Direction::Request);
+                $visit::<Q::Response>(Q::KEY, Direction::Response);
+            }
+        }
+        KEYS.iter().for_each(|key| each::visit(*key, Both).expect("types"));
     }};
 }
 
@@ -68,7 +62,7 @@ struct Sampler {
     out: BytesMut,
 }
 
-fn sample(key: i16, version: i16, direction: Direction, seed: u64) -> Vec<u8> {
+pub(super) fn sample(key: i16, version: i16, direction: Direction, seed: u64) -> Vec<u8> {
     let schema: &Schema =
         SCHEMAS.iter().find(|s| (s.api_key, s.direction) == (key, direction)).expect("a schema for every row");
     let version = version as i8;

@@ -9,14 +9,13 @@ pub mod guard;
 mod guard_tests;
 #[cfg(feature = "json")]
 pub mod json;
+pub mod messages;
 pub mod produce;
 #[cfg_attr(not(feature = "json"), allow(dead_code))] // the guard asks for no defaults
 mod schema;
 #[cfg_attr(not(feature = "json"), allow(dead_code))]
 mod schema_table;
 
-/// Request and response structs of every API, as generated from Kafka's message definitions.
-pub use kafka_protocol::messages;
 pub use kafka_protocol::protocol::{Request, StrBytes};
 
 use std::fmt;

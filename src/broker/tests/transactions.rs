@@ -136,7 +136,7 @@ impl Story {
             .with_group_id(GroupId(text("g")))
             .with_producer_id(producer.producer_id.into())
             .with_producer_epoch(producer.producer_epoch)
-            .with_generation_id(-1)
+            .with_generation_id_or_member_epoch(-1)
             .with_topics(vec![topic]);
         let version = self.pick(4, 5);
         self.bench.ask(self.c, version, &request).topics[0].partitions[0].error_code
