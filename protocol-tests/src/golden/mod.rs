@@ -128,7 +128,8 @@ fn gzip_lines(compressed: &'static [u8]) -> impl Iterator<Item = String> {
     BufReader::with_capacity(1 << 16, GzDecoder::new(compressed)).lines().map(|line| line.expect("a sound fixture"))
 }
 
-fn unhex(hex: &str) -> Vec<u8> {
+/// The bytes that hexadecimal digits stand for.
+pub fn unhex(hex: &str) -> Vec<u8> {
     let digit = |c: u8| (c as char).to_digit(16).expect("hex") as u8;
     hex.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
