@@ -1,6 +1,7 @@
 //! Support library of Milena's golden, differential, hostile, simulation and live suites.
 
 pub mod golden;
+pub mod hostile;
 pub mod live;
 pub mod milena_bin;
 pub mod scripts;

@@ -1,0 +1,84 @@
+//! One frame into the reader it is meant for, as client and broker read it.
+
+use bytes::Bytes;
+use milena::wire::api::api_by_number;
+use milena::wire::batch::Batches;
+use milena::wire::frame::{decode_request, decode_request_header, decode_response};
+use milena::wire::messages::each::{self, Body, Visit};
+use milena::wire::{Malformed, Request};
+
+/// Who reads a frame.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Target {
+    /// A broker: the header says what the body is.
+    Request,
+    /// A client that asked for this API at this version.
+    Response {
+        /// The API's number.
+        key: i16,
+        /// The version it was asked at.
+        version: i16,
+    },
+    /// Whoever iterates over fetched records.
+    Batches,
+}
+
+struct AsRequest(i16, Bytes);
+
+impl Visit for AsRequest {
+    type Output = Result<(), Malformed>;
+
+    fn visit<Q: Request<Response: Body> + Body>(self) -> Self::Output {
+        decode_request::<Q>(self.0, self.1).map(drop)
+    }
+}
+
+struct AsResponse(i16, Bytes);
+
+impl Visit for AsResponse {
+    type Output = Result<(), Malformed>;
+
+    fn visit<Q: Request<Response: Body> + Body>(self) -> Self::Output {
+        decode_response::<Q>(self.0, self.1).map(drop)
+    }
+}
+
+/// Reads `frame` to its end or its first fault. Whether it was sound; and, if it was not, that the fault lies within it.
+pub fn feed(target: Target, frame: Bytes) -> bool {
+    let len = frame.len();
+    let read = match target {
+        Target::Request => request(frame),
+        Target::Response { key, version } => each::visit(key, AsResponse(version, frame)).expect("types"),
+        Target::Batches => return batches(frame),
+    };
+    if let Err(fault) = &read {
+        assert!(fault.offset <= len, "{fault} lies beyond {len} bytes");
+    }
+    read.is_ok()
+}
+
+fn request(frame: Bytes) -> Result<(), Malformed> {
+    let (header, body) = decode_request_header(frame)?;
+    match api_by_number(header.api_key) {
+        Some(api) if api.speaks(header.api_version) => {
+            each::visit(header.api_key, AsRequest(header.api_version, body)).expect("types")
+        }
+        // Brokers answer what they do not speak without reading further.
+        _ => Ok(()),
+    }
+}
+
+/// Damage to a batch is mostly found by its checksum; here it is read all the same, as if it had been forged to fit.
+fn batches(data: Bytes) -> bool {
+    let mut sound = true;
+    for batch in Batches::new(data) {
+        let Ok(batch) = batch else { return false };
+        sound &= batch.verify_crc().is_ok();
+        let _ = batch.control_kind();
+        for record in batch.records() {
+            let Ok(record) = record else { return false };
+            record.headers.into_iter().for_each(drop);
+        }
+    }
+    sound
+}

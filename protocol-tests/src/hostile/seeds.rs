@@ -1,0 +1,67 @@
+//! The sound frames that damage starts from: Kafka's own bytes, under the headers they travel with.
+
+use milena::wire::Direction;
+use milena::wire::api::{Api, api_by_number};
+
+use super::feed::Target;
+use crate::golden::{self, GoldenMessage};
+
+/// One sound frame, without its length bytes.
+#[derive(Clone, Debug)]
+pub struct Seed {
+    /// Where it comes from, for a failure's message.
+    pub name: String,
+    /// Who reads it.
+    pub target: Target,
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// Bytes of the frame before the body.
+    pub header: usize,
+}
+
+/// Every golden message of every version that has types, at most `longest` bytes long, and every golden batch.
+pub fn seeds(longest: usize) -> Vec<Seed> {
+    let messages = golden::messages().filter_map(|message| Some(framed(api_by_number(message.key)?, message)));
+    messages.chain(batches()).filter(|seed| seed.bytes.len() <= longest).collect()
+}
+
+/// Those of one kind only, as `typical`: one for every version of every message.
+pub fn of_kind(kind: &str) -> Vec<Seed> {
+    let messages = golden::messages().filter(|message| message.kind == kind);
+    messages.filter_map(|message| Some(framed(api_by_number(message.key)?, message))).collect()
+}
+
+fn framed(api: &Api, message: GoldenMessage) -> Seed {
+    let (key, version) = (message.key, message.version);
+    let is_flexible = version >= api.flexible_from;
+    let mut bytes = Vec::with_capacity(message.bytes.len() + 16);
+    let target = match message.direction {
+        Direction::Request => {
+            bytes.extend_from_slice(&key.to_be_bytes());
+            bytes.extend_from_slice(&version.to_be_bytes());
+            bytes.extend_from_slice(&[0, 0, 0, 1, 0, 1, b'c']);
+            Target::Request
+        }
+        Direction::Response => {
+            bytes.extend_from_slice(&[0, 0, 0, 1]);
+            Target::Response { key, version }
+        }
+    };
+    let is_old_header = target != Target::Request && api.name == "ApiVersions";
+    if is_flexible && !is_old_header {
+        bytes.push(0);
+    }
+    let header = bytes.len();
+    bytes.extend_from_slice(&message.bytes);
+    Seed { name: message.name(), target, bytes, header }
+}
+
+const BATCHES: &str = include_str!("../../../fixtures/batches/kafka-4.4.0.txt");
+
+fn batches() -> impl Iterator<Item = Seed> {
+    BATCHES.lines().filter_map(|line| {
+        let (name, hex) = line.strip_prefix("batch ")?.split_once(" x")?;
+        let bytes = golden::unhex(hex);
+        Some(Seed { name: format!("batch {name}"), target: Target::Batches, bytes, header: 0 })
+    })
+}
