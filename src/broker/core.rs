@@ -12,6 +12,7 @@ use super::fetch::Fetches;
 use super::intercept::{Interception, RequestInfo, Seen, Verdict};
 use super::offsets::Groups;
 use super::produce::Produces;
+use super::sasl::Login;
 use super::settings::Settings;
 use super::timers::Timers;
 use super::topics::Topics;
@@ -70,6 +71,7 @@ struct Connection {
     queue: VecDeque<Bytes>,
     is_busy: bool,
     is_gone: bool,
+    login: Login,
 }
 
 /// One broker.
@@ -186,12 +188,24 @@ impl Core {
         self.nodes.iter().filter(|(_, node)| node.is_up).map(|(id, _)| *id).collect()
     }
 
+    /// Who a call's connection belongs to.
+    pub(super) fn login(&self, call: &Call) -> Option<&Login> {
+        self.connections.get(&call.connection).map(|connection| &connection.login)
+    }
+
+    /// The same, to change it.
+    pub(super) fn login_mut(&mut self, call: &Call) -> Option<&mut Login> {
+        self.connections.get_mut(&call.connection).map(|connection| &mut connection.login)
+    }
+
     fn connected(&mut self, id: ConnectionId, broker: i32) {
         if !self.nodes.get(&broker).is_some_and(|node| node.is_up) {
             self.effects.push(Effect::Close(id));
             return;
         }
-        self.connections.insert(id, Connection { broker, queue: VecDeque::new(), is_busy: false, is_gone: false });
+        let login = Login::default();
+        self.connections
+            .insert(id, Connection { broker, queue: VecDeque::new(), is_busy: false, is_gone: false, login });
     }
 
     fn arrived(&mut self, id: ConnectionId, frame: Bytes) {
@@ -288,6 +302,9 @@ impl Core {
         let offered = self.settings.range_of(call.api_key);
         if !offered.is_some_and(|range| (range.min..=range.max).contains(&call.version)) {
             return self.unsupported(call);
+        }
+        if !self.is_admitted(&call) {
+            return self.close(connection);
         }
         match verdict {
             Verdict::Pass => {}

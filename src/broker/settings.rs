@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::sasl::SaslSettings;
 use crate::types::{TopicPartition, TransactionVersion};
 use crate::wire::api::api;
 use crate::wire::messages::ApiKey;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub fetch_session_slots: usize,
     /// Largest fetch answer, whatever the client asks (`fetch.max.bytes`).
     pub fetch_max_bytes: usize,
+    /// Who may log in; `None` lets everybody in without (listeners without SASL).
+    pub sasl: Option<SaslSettings>,
 }
 
 impl Default for Settings {
@@ -91,6 +94,7 @@ impl Default for Settings {
             verify_partitions: true,
             fetch_session_slots: 1_000,
             fetch_max_bytes: 55 * 1024 * 1024,
+            sasl: None,
         }
     }
 }

@@ -24,6 +24,10 @@ const WRITE_AHEAD: usize = 1024 * 1024;
 /// Slices of one vectored write; more are written by the next one.
 const SLICES: usize = 64;
 
+/// What a broker wants that hangs up on the first request after the versions are known.
+const WANTS_SASL: &str = " before it answered anything; a port that wants SASL does so: then set \
+                          security.protocol=SASL_PLAINTEXT or SASL_SSL";
+
 /// What handles ask of the driver.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -46,6 +50,8 @@ pub(super) struct Driver {
     mux: Mux<Waiter>,
     inbox: mpsc::UnboundedReceiver<Command>,
     is_held: bool,
+    /// No request has been answered yet.
+    is_fresh: bool,
     timer: Timer,
     peer: Arc<Peer>,
 }
@@ -59,13 +65,15 @@ impl Driver {
         peer: Arc<Peer>,
     ) -> Self {
         let mux = Mux::new(now(), max_idle);
-        Self { stream, frames, outgoing: Outgoing::default(), mux, inbox, is_held: true, timer: Timer::default(), peer }
+        let (outgoing, timer) = (Outgoing::default(), Timer::default());
+        Self { stream, frames, outgoing, mux, inbox, is_held: true, is_fresh: true, timer, peer }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) {
         while self.mux.closed().is_none() {
             match self.frames.next() {
                 Ok(Some(frame)) => {
+                    self.is_fresh = false;
                     self.mux.handle_frame(now(), frame);
                     continue;
                 }
@@ -85,7 +93,8 @@ impl Driver {
 
     fn end_of_stream(&self) -> String {
         let place = if self.frames.is_between_frames() { "" } else { " in the middle of an answer" };
-        format!("the broker closed it{place}")
+        let hint = if self.is_fresh && !self.peer.protocol.has_sasl() { WANTS_SASL } else { "" };
+        format!("the broker closed it{place}{hint}")
     }
 
     fn poll_inbox(&mut self, cx: &mut Context<'_>) {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use super::mux::Cause;
+use crate::config::security::SecurityProtocol;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::types::BrokerId;
 use crate::wire::messages::ApiKey;
@@ -13,12 +14,13 @@ use crate::wire::messages::ApiKey;
 pub(super) struct Peer {
     pub(super) broker: BrokerId,
     pub(super) address: String,
+    pub(super) protocol: SecurityProtocol,
     pub(super) ended: OnceLock<Cause>,
 }
 
 impl Peer {
-    pub(super) fn new(broker: BrokerId, address: String) -> Self {
-        Self { broker, address, ended: OnceLock::new() }
+    pub(super) fn new(broker: BrokerId, address: String, protocol: SecurityProtocol) -> Self {
+        Self { broker, address, protocol, ended: OnceLock::new() }
     }
 
     /// An error of a request of this API.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::config::security::SecurityProtocol;
 use crate::error::ErrorCode;
 use crate::wire::api::{self, BrokerVersions};
 use crate::wire::frame::{RequestFrame, decode_response};
@@ -9,11 +10,15 @@ use crate::wire::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use crate::wire::{Request, StrBytes};
 
 /// How a TLS port or another protocol is told apart from a broker, in the words of the error.
-const SPEAKS_TLS: &str = "it answered with TLS: the port speaks TLS; set security.protocol=SSL (not supported by this \
-                          release) or use a PLAINTEXT port";
+const SPEAKS_TLS: &str = "it answered with TLS: the port speaks TLS; set security.protocol=SSL (or SASL_SSL) or use a \
+                          port without TLS";
 const SPEAKS_HTTP: &str = "it answered with HTTP: this is a web server's port, not a Kafka broker's";
 const CLOSED: &str = "it closed the connection without answering ApiVersions; a port that speaks TLS does so: then set \
-                      security.protocol=SSL (not supported by this release) or use a PLAINTEXT port";
+                      security.protocol=SSL (or SASL_SSL) or use a port without TLS";
+/// Inside TLS that guess would be wrong.
+const CLOSED_INSIDE_TLS: &str = "it closed the connection without answering ApiVersions; a broker that wants a \
+                                 certificate of the client does so: then set ssl.keystore.location or \
+                                 ssl.keystore.certificate.chain and ssl.keystore.key";
 
 /// What to do next.
 #[derive(Debug)]
@@ -27,7 +32,7 @@ pub(super) enum Step {
 }
 
 /// Why the handshake failed.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Refusal {
     /// The peer could not be reached or hung up.
     Peer(String),
@@ -39,20 +44,27 @@ pub(super) enum Refusal {
     Protocol(String),
     /// Our own side cannot be encoded, as a client id that is too long.
     Invalid(String),
+    /// Who the peer is, or who may read what we say, cannot be trusted.
+    Security(String),
+    /// The broker does not accept who we say we are.
+    Authentication(ErrorCode, String),
+    /// A token or key could not be had.
+    Credentials(crate::error::Error),
 }
 
 /// The ApiVersions exchange of one connection.
 #[derive(Debug)]
 pub(super) struct Handshake {
     client_id: String,
+    has_tls: bool,
     /// The version asked at now; only ever goes down.
     version: i16,
 }
 
 impl Handshake {
-    pub(super) fn new(client_id: &str) -> Self {
+    pub(super) fn new(client_id: &str, protocol: SecurityProtocol) -> Self {
         let newest = api::api(ApiKey::ApiVersions).map_or(0, |row| row.asks);
-        Self { client_id: client_id.into(), version: newest }
+        Self { client_id: client_id.into(), has_tls: protocol.has_tls(), version: newest }
     }
 
     /// The request of the version that is tried now, with correlation id 0.
@@ -107,7 +119,7 @@ impl Handshake {
             return Err(Refusal::Foreign(protocol));
         }
         if self.version == 0 || !unread.is_empty() {
-            return Err(Refusal::Peer(CLOSED.into()));
+            return Err(Refusal::Peer(if self.has_tls { CLOSED_INSIDE_TLS } else { CLOSED }.into()));
         }
         self.version = 0;
         Ok(Step::Redial)
@@ -157,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_newest_version_is_asked_and_its_answer_taken() {
-        let mut handshake = Handshake::new("me");
+        let mut handshake = Handshake::new("me", SecurityProtocol::Plaintext);
         let frame = handshake.request().unwrap();
         assert_eq!((frame.api_key, frame.api_version), (18, 4));
         assert_eq!(correlation_id(&frame.head[8..]), Some(0));
@@ -170,7 +182,7 @@ mod tests {
 
     #[test]
     fn an_older_broker_tells_its_range_and_is_asked_within_it() {
-        let mut handshake = Handshake::new("me");
+        let mut handshake = Handshake::new("me", SecurityProtocol::Plaintext);
         let step = handshake.handle_frame(answer(0, 35, &[(ApiKey::ApiVersions, 0, 3)])).unwrap();
         assert_eq!(versions_asked(&step), 3);
         assert!(matches!(handshake.handle_frame(answer(3, 0, &[])), Ok(Step::Done(_))));
@@ -179,17 +191,17 @@ mod tests {
     #[test]
     fn a_broker_that_tells_no_range_or_a_false_one_is_asked_at_version_0_and_not_forever() {
         for apis in [&[][..], &[(ApiKey::ApiVersions, 0, 9)], &[(ApiKey::ApiVersions, -3, -1)]] {
-            let mut handshake = Handshake::new("me");
+            let mut handshake = Handshake::new("me", SecurityProtocol::Plaintext);
             let step = handshake.handle_frame(answer(0, 35, apis)).unwrap();
             assert_eq!(versions_asked(&step), 0);
             let refused = handshake.handle_frame(answer(0, 35, apis)).unwrap_err();
-            assert_eq!(refused, Refusal::Broker(ErrorCode::UNSUPPORTED_VERSION));
+            assert!(matches!(refused, Refusal::Broker(ErrorCode::UNSUPPORTED_VERSION)));
         }
     }
 
     #[test]
     fn a_broker_that_hangs_up_is_asked_once_more_at_version_0() {
-        let mut handshake = Handshake::new("me");
+        let mut handshake = Handshake::new("me", SecurityProtocol::Plaintext);
         assert!(matches!(handshake.handle_closed(&[]), Ok(Step::Redial)));
         assert_eq!(handshake.request().unwrap().api_version, 0);
         let Err(Refusal::Peer(words)) = handshake.handle_closed(&[]) else { panic!("not refused") };
@@ -202,23 +214,27 @@ mod tests {
         for (bytes, words) in [(&alert[..], "set security.protocol=SSL"), (b"HTTP/1.1 400 Bad", "not a Kafka broker's")]
         {
             let length = i32::from_be_bytes(*bytes.first_chunk().unwrap());
-            let Refusal::Foreign(why) = Handshake::new("me").handle_bad_length(length, bytes) else {
+            let Refusal::Foreign(why) =
+                Handshake::new("me", SecurityProtocol::Plaintext).handle_bad_length(length, bytes)
+            else {
                 panic!("{bytes:?}")
             };
             assert!(why.contains(words), "{why}");
-            let cut_short = Handshake::new("me").handle_closed(&bytes[..2]);
+            let cut_short = Handshake::new("me", SecurityProtocol::Plaintext).handle_closed(&bytes[..2]);
             assert!(cut_short.is_err(), "a stump of another protocol is no reason to ask again");
         }
-        let refusal = Handshake::new("me").handle_bad_length(-1, &[0xff; 4]);
-        assert_eq!(refusal, Refusal::Protocol("a frame length of -1".into()));
+        let refusal = Handshake::new("me", SecurityProtocol::Plaintext).handle_bad_length(-1, &[0xff; 4]);
+        assert!(matches!(refusal, Refusal::Protocol(words) if words == "a frame length of -1"));
     }
 
     #[test]
     fn an_error_or_another_id_ends_the_handshake() {
-        let refused = Handshake::new("me").handle_frame(answer(4, 42, &[])).unwrap_err();
-        assert_eq!(refused, Refusal::Broker(ErrorCode::INVALID_REQUEST));
+        let refused = Handshake::new("me", SecurityProtocol::Plaintext).handle_frame(answer(4, 42, &[])).unwrap_err();
+        assert!(matches!(refused, Refusal::Broker(ErrorCode::INVALID_REQUEST)));
         for frame in [&[0, 0, 0, 1, 0, 0][..], &[0, 0, 0], &[0, 0, 0, 0], &[0, 0, 0, 0, 0]] {
-            let refused = Handshake::new("me").handle_frame(Bytes::copy_from_slice(frame)).unwrap_err();
+            let refused = Handshake::new("me", SecurityProtocol::Plaintext)
+                .handle_frame(Bytes::copy_from_slice(frame))
+                .unwrap_err();
             assert!(matches!(refused, Refusal::Protocol(_)), "{frame:?}: {refused:?}");
         }
     }

@@ -5,9 +5,11 @@ mod driver;
 mod failure;
 mod frames;
 mod handshake;
+mod login;
 mod mux;
 mod open;
 mod pool;
+mod sasl;
 #[cfg(test)]
 pub(crate) mod scripted;
 #[cfg(test)]

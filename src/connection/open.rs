@@ -2,8 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -11,12 +12,15 @@ use super::driver::Driver;
 use super::failure::Peer;
 use super::frames::Frames;
 use super::handshake::{Handshake, Refusal, Step};
+use super::login;
+use super::sasl::Next;
 use super::transport::{Environment, Stream};
 use super::{Connection, Inner, address};
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::types::BrokerId;
 use crate::wire::api::BrokerVersions;
+use crate::wire::frame::RequestFrame;
 
 impl Connection {
     /// Dials `host:port`, shakes hands and spawns the driver. `BrokerId(-1)` stands for a bootstrap address.
@@ -29,11 +33,11 @@ impl Connection {
         host: &str,
         port: u16,
     ) -> Result<Connection> {
-        let peer = Peer::new(broker, address::display(host, port));
+        let peer = Peer::new(broker, address::display(host, port), config.security.protocol);
         let limit = config.socket_connection_setup_timeout;
         let mut stage = "connecting";
         let shaken = tokio::time::timeout(limit, shake_hands(environment, config, host, port, &mut stage)).await;
-        let (stream, frames, versions) = match shaken {
+        let (stream, frames, versions, _lifetime) = match shaken {
             Ok(Ok(parts)) => parts,
             Ok(Err(refusal)) => return Err(connect_error(&peer, refusal)),
             Err(_) => {
@@ -49,7 +53,7 @@ impl Connection {
     }
 }
 
-type Shaken = (Box<dyn Stream>, Frames, BrokerVersions);
+type Shaken = (Box<dyn Stream>, Frames, BrokerVersions, Option<Duration>);
 
 async fn shake_hands(
     environment: &Environment,
@@ -58,7 +62,7 @@ async fn shake_hands(
     port: u16,
     stage: &mut &'static str,
 ) -> Result<Shaken, Refusal> {
-    let mut handshake = Handshake::new(&config.client_id);
+    let mut handshake = Handshake::new(&config.client_id, config.security.protocol);
     loop {
         *stage = "connecting";
         let dialled = environment.dial.dial(host, port).await;
@@ -66,7 +70,9 @@ async fn shake_hands(
         *stage = "waiting for the answer to ApiVersions";
         let mut frames = Frames::default();
         if let Some(versions) = exchange(&mut handshake, &mut stream, &mut frames).await? {
-            return Ok((stream, frames, versions));
+            *stage = "authenticating";
+            let lifetime = authenticate(config, host, &versions, &mut stream, &mut frames).await?;
+            return Ok((stream, frames, versions, lifetime));
         }
     }
 }
@@ -84,13 +90,17 @@ async fn exchange(
             Step::Redial => return Ok(None),
             Step::Send(frame) => {
                 // A peer that closed may still have said why: its bytes are read before a failed write is believed.
-                let mut bytes = frame.head.freeze().chain(frame.tail.into_iter().flatten().collect::<bytes::Bytes>());
-                let written = stream.write_all_buf(&mut bytes).await;
-                let flushed = if written.is_ok() { stream.flush().await } else { written };
-                step = read_step(handshake, stream, frames, flushed.err()).await?;
+                let written = write(stream, frame).await;
+                step = read_step(handshake, stream, frames, written.err()).await?;
             }
         }
     }
+}
+
+async fn write(stream: &mut Box<dyn Stream>, frame: RequestFrame) -> io::Result<()> {
+    let mut bytes = frame.head.freeze().chain(frame.tail.into_iter().flatten().collect::<bytes::Bytes>());
+    stream.write_all_buf(&mut bytes).await?;
+    stream.flush().await
 }
 
 async fn read_step(
@@ -115,6 +125,47 @@ async fn read_step(
     }
 }
 
+/// SASL, if the protocol has it: how long it holds, if the broker said so.
+async fn authenticate(
+    config: &ClientConfig,
+    host: &str,
+    versions: &BrokerVersions,
+    stream: &mut Box<dyn Stream>,
+    frames: &mut Frames,
+) -> Result<Option<Duration>, Refusal> {
+    let Some(mut authentication) = login::begin(config, host, versions)? else { return Ok(None) };
+    let mut next = authentication.begin()?;
+    loop {
+        next = match next {
+            Next::Done(lifetime) => return Ok(lifetime),
+            Next::Do(chore) => authentication.handle_product(chore.run().await)?,
+            Next::Send(mut frame) => {
+                frame.set_correlation_id(0);
+                let lost = |e: io::Error| Refusal::Peer(format!("the connection was lost while authenticating: {e}"));
+                write(stream, frame).await.map_err(lost)?;
+                authentication.handle_frame(read_answer(stream, frames).await?)?
+            }
+        }
+    }
+}
+
+/// The next frame, which answers the only request there is.
+async fn read_answer(stream: &mut Box<dyn Stream>, frames: &mut Frames) -> Result<Bytes, Refusal> {
+    loop {
+        match frames.next() {
+            Ok(Some(frame)) if frame.starts_with(&[0; 4]) => return Ok(frame),
+            Ok(Some(_)) => return Err(Refusal::Protocol("an answer with another correlation id".into())),
+            Ok(None) => {}
+            Err(bad) => return Err(Refusal::Protocol(format!("a frame length of {}", bad.length))),
+        }
+        match stream.read_buf(&mut frames.spare()).await {
+            Ok(0) => return Err(Refusal::Peer("it closed the connection while authenticating".into())),
+            Ok(_) => {}
+            Err(e) => return Err(Refusal::Peer(format!("the connection was lost while authenticating: {e}"))),
+        }
+    }
+}
+
 fn connect_error(peer: &Peer, refusal: Refusal) -> Error {
     let (kind, detail) = match refusal {
         Refusal::Peer(detail) => (ErrorKind::Network, detail),
@@ -122,6 +173,12 @@ fn connect_error(peer: &Peer, refusal: Refusal) -> Error {
         Refusal::Broker(code) => (ErrorKind::Broker(code), "in answer to ApiVersions".into()),
         Refusal::Protocol(detail) => (ErrorKind::Protocol, format!("the peer sent {detail}")),
         Refusal::Invalid(detail) => (ErrorKind::Invalid, detail),
+        Refusal::Security(detail) => (ErrorKind::Security, detail),
+        Refusal::Authentication(code, detail) => (ErrorKind::Broker(code), detail),
+        Refusal::Credentials(cause) => {
+            let outer = Error::new(Operation::Connect, cause.kind(), peer.to_string(), "no credentials to show it");
+            return outer.with_recovery(cause.recovery()).with_source(cause);
+        }
     };
     Error::new(Operation::Connect, kind, peer.to_string(), detail)
 }

@@ -101,6 +101,8 @@ pub enum ErrorKind {
     Timeout,
     /// A peer's bytes broke the protocol.
     Protocol,
+    /// Who the peer is, or who may read what is said to it, cannot be trusted: certificates, TLS, its part of SASL.
+    Security,
     /// The broker does not offer what the operation needs.
     Unsupported,
     /// A setting or an argument is wrong.
@@ -139,7 +141,7 @@ impl Error {
             ErrorKind::Broker(code) => classify(operation, code),
             ErrorKind::Network | ErrorKind::Timeout => Recovery::Retry,
             ErrorKind::Protocol => Recovery::Bug,
-            ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::Io => Recovery::Reconfigure,
+            ErrorKind::Security | ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::Io => Recovery::Reconfigure,
             ErrorKind::Closed => Recovery::Recreate,
             ErrorKind::State | ErrorKind::LostTransaction => Recovery::Reconfigure,
         };

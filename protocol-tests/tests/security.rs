@@ -1,0 +1,133 @@
+//! TLS and SASL against the in-memory broker on real sockets, everything logged at TRACE and searched for the secrets.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use milena::broker::{SaslSettings, Settings, TcpCluster};
+use milena::config::ClientConfig;
+use milena::config::security::{OAuthBearer, SaslMechanism, Secret, Security, SecurityProtocol, UnsecuredToken};
+use milena::connection::{Connection, Environment};
+use milena::{BrokerId, ErrorCode, ErrorKind, Recovery, Result};
+
+mod security_support;
+
+use security_support::{CANARY, assert_nothing_leaked, traced};
+
+const USER: &str = "alice";
+
+async fn cluster(change: impl FnOnce(&mut SaslSettings)) -> TcpCluster {
+    let mut sasl = SaslSettings::for_user(USER, CANARY);
+    change(&mut sasl);
+    let settings = Settings { sasl: Some(sasl), ..Settings::default() };
+    TcpCluster::bind(settings, "127.0.0.1:0".parse().unwrap()).await.unwrap()
+}
+
+fn with(mechanism: SaslMechanism) -> ClientConfig {
+    let security = Security { protocol: SecurityProtocol::SaslPlaintext, sasl: Some(mechanism), ..Security::default() };
+    ClientConfig { security, ..ClientConfig::default() }
+}
+
+async fn open(config: &ClientConfig, to: SocketAddr) -> Result<Connection> {
+    Connection::open(&Environment::default(), config, BrokerId(1), &to.ip().to_string(), to.port()).await
+}
+
+/// A request that nobody may make who is not logged in.
+async fn ask(connection: &Connection) -> Result<()> {
+    let request = milena::wire::messages::MetadataRequest::default();
+    connection.call(&request, Duration::from_secs(5)).await.map(drop)
+}
+
+fn plain(username: &str, password: &str) -> SaslMechanism {
+    SaslMechanism::Plain { username: username.into(), password: Secret::new(password) }
+}
+
+fn scram256(username: &str, password: &str) -> SaslMechanism {
+    SaslMechanism::ScramSha256 { username: username.into(), password: Secret::new(password) }
+}
+
+fn scram512(username: &str, password: &str) -> SaslMechanism {
+    SaslMechanism::ScramSha512 { username: username.into(), password: Secret::new(password) }
+}
+
+fn token(subject: &str) -> SaslMechanism {
+    let token = UnsecuredToken { subject: subject.into(), lifetime: Duration::from_secs(3600) };
+    SaslMechanism::OAuthBearer(OAuthBearer::UnsecuredForTests(token))
+}
+
+#[tokio::test]
+async fn every_mechanism_lets_the_right_user_in() {
+    let _traced = traced();
+    let cluster = cluster(|_| {}).await;
+    for mechanism in [plain(USER, CANARY), scram256(USER, CANARY), scram512(USER, CANARY), token(USER)] {
+        let name = mechanism.name();
+        let config = with(mechanism);
+        let connection = open(&config, cluster.addresses()[0]).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        ask(&connection).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_nothing_leaked(&format!("{config:?} {config:#?} {connection:?}"));
+    }
+    assert_nothing_leaked("");
+}
+
+#[tokio::test]
+async fn a_wrong_password_or_user_is_final_and_named() {
+    let _traced = traced();
+    let cluster = cluster(|_| {}).await;
+    let wrong = format!("{CANARY}-wrong");
+    for (mechanism, user) in [
+        (plain(USER, &wrong), USER),
+        (scram256(USER, &wrong), USER),
+        (scram512(USER, &wrong), USER),
+        (plain("mallory", CANARY), "mallory"),
+        (scram256("mallory", CANARY), "mallory"),
+    ] {
+        let name = mechanism.name();
+        let error = open(&with(mechanism), cluster.addresses()[0]).await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::SASL_AUTHENTICATION_FAILED), "{error}");
+        assert_eq!(error.recovery(), Recovery::Reconfigure);
+        let text = error.to_string();
+        assert!(text.contains(name) && text.contains(user) && text.contains("sasl.jaas.config"), "{text}");
+        assert!(text.contains(&cluster.addresses()[0].to_string()), "{text}");
+        assert_nothing_leaked(&format!("{error} {error:?}"));
+    }
+}
+
+#[tokio::test]
+async fn a_mechanism_the_broker_lacks_is_answered_with_those_it_has() {
+    let cluster = cluster(|sasl| sasl.mechanisms = vec!["SCRAM-SHA-512".into(), "OAUTHBEARER".into()]).await;
+    let error = open(&with(plain(USER, CANARY)), cluster.addresses()[0]).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::UNSUPPORTED_SASL_MECHANISM));
+    assert_eq!(error.recovery(), Recovery::Reconfigure);
+    assert!(error.to_string().contains("it offers SCRAM-SHA-512, OAUTHBEARER"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_wants_too_few_or_too_many_iterations_is_refused_before_anything_is_hashed() {
+    for iterations in [1, 4_095] {
+        let cluster = cluster(|sasl| sasl.iterations = iterations).await;
+        let error = open(&with(scram256(USER, CANARY)), cluster.addresses()[0]).await.unwrap_err();
+        assert_eq!((error.kind(), error.recovery()), (ErrorKind::Security, Recovery::Reconfigure), "{error}");
+        assert!(error.to_string().contains("4096 to 1000000"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_without_sasl_is_told_what_a_sasl_port_wants_and_the_reverse() {
+    let secured = cluster(|_| {}).await;
+    let connection = open(&ClientConfig::default(), secured.addresses()[0]).await.unwrap();
+    let error = ask(&connection).await.unwrap_err();
+    assert!(error.to_string().contains("security.protocol=SASL_PLAINTEXT"), "{error}");
+    let open_to_all = TcpCluster::bind(Settings::default(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let error = open(&with(plain(USER, CANARY)), open_to_all.addresses()[0]).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::ILLEGAL_SASL_STATE), "{error}");
+    assert!(error.to_string().contains("security.protocol=PLAINTEXT"), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_that_has_expired_is_refused() {
+    let cluster = cluster(|_| {}).await;
+    let expired = UnsecuredToken { subject: USER.into(), lifetime: Duration::ZERO };
+    let mechanism = SaslMechanism::OAuthBearer(OAuthBearer::UnsecuredForTests(expired));
+    let error = open(&with(mechanism), cluster.addresses()[0]).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::SASL_AUTHENTICATION_FAILED));
+    assert!(error.to_string().contains("invalid_token"), "{error}");
+}

@@ -1,0 +1,46 @@
+//! What authenticating takes from the settings and from chance; one warning where it says secrets in the clear.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use rand::TryRng;
+
+use super::handshake::Refusal;
+use super::sasl::Authentication;
+use crate::config::ClientConfig;
+use crate::config::security::{SaslMechanism, SecurityProtocol};
+use crate::wire::api::BrokerVersions;
+
+/// An authentication to begin, if the protocol has one.
+pub(super) fn begin(
+    config: &ClientConfig,
+    host: &str,
+    versions: &BrokerVersions,
+) -> Result<Option<Authentication>, Refusal> {
+    if !config.security.protocol.has_sasl() {
+        return Ok(None);
+    }
+    let missing = || Refusal::Invalid("sasl.mechanism is not set, which security.protocol needs".into());
+    let mechanism = config.security.sasl.as_ref().ok_or_else(missing)?;
+    warn_of_plaintext(config.security.protocol, mechanism);
+    Authentication::new(mechanism, &config.client_id, host, versions, nonce()?).map(Some)
+}
+
+/// 192 bits that nobody can guess, from the system: a nonce a seed could tell would let an old exchange be replayed.
+fn nonce() -> Result<String, Refusal> {
+    let mut bytes = [0; 24];
+    let none = |_| Refusal::Invalid("the system gives no randomness, which SASL needs".into());
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(none)?;
+    Ok(STANDARD_NO_PAD.encode(bytes))
+}
+
+/// Once in a process: whoever sets it has been told.
+fn warn_of_plaintext(protocol: SecurityProtocol, mechanism: &SaslMechanism) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let is_readable = matches!(mechanism, SaslMechanism::Plain { .. } | SaslMechanism::OAuthBearer(_));
+    if is_readable && !protocol.has_tls() && !WARNED.swap(true, Ordering::Relaxed) {
+        let mechanism = mechanism.name();
+        tracing::warn!(mechanism, "security.protocol=SASL_PLAINTEXT: anybody on the way can read the secret");
+    }
+}
