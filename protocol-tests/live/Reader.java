@@ -258,7 +258,7 @@ public final class Reader {
 
     static String base64(byte[] bytes) { return bytes == null ? null : Base64.getEncoder().encodeToString(bytes); }
 
-    /** Record i goes to partition i % partitions with the value "partition:sequence", padded with dots to `size`. */
+    /** Record i goes to partition i % partitions with the value "partition:sequence", padded to `size` with dots or noise. */
     static void write(JsonNode in, Consumer<ObjectNode> line) throws Exception {
         Properties properties = connect(in);
         boolean transactional = in.hasNonNull("transactional_id");
@@ -266,8 +266,10 @@ public final class Reader {
         properties.put("compression.type", in.get("compression").asText());
         properties.put("linger.ms", "5");
         properties.put("batch.size", "65536");
+        properties.put("max.request.size", "8388608");
         long count = in.get("records").asLong(), first = in.get("first_sequence").asLong();
         int partitions = in.get("partitions").asInt(), size = in.get("size").asInt();
+        boolean incompressible = in.get("incompressible").asBoolean();
         var sent = new ArrayList<Future<RecordMetadata>>();
         try (var producer = new KafkaProducer<>(properties, new ByteArraySerializer(), new ByteArraySerializer())) {
             if (transactional) {
@@ -276,7 +278,7 @@ public final class Reader {
             }
             for (long i = 0; i < count; i++) {
                 int partition = (int) (i % partitions);
-                byte[] value = value(partition, first + i / partitions, size);
+                byte[] value = value(partition, first + i / partitions, size, incompressible);
                 var future = producer.send(new ProducerRecord<>(topic(in), partition, null, value));
                 if (i >= count - partitions) sent.add(future);
             }
@@ -287,10 +289,14 @@ public final class Reader {
         }
     }
 
-    static byte[] value(int partition, long sequence, int size) {
+    static byte[] value(int partition, long sequence, int size, boolean incompressible) {
         byte[] head = (partition + ":" + sequence + " ").getBytes(StandardCharsets.US_ASCII);
         byte[] value = java.util.Arrays.copyOf(head, Math.max(size, head.length));
         java.util.Arrays.fill(value, head.length, value.length, (byte) '.');
+        if (incompressible) {
+            var noise = new java.util.Random(sequence);
+            for (int at = head.length; at < value.length; at++) value[at] = (byte) noise.nextInt();
+        }
         return value;
     }
 

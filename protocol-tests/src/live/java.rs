@@ -53,13 +53,16 @@ pub struct Write<'a> {
     pub abort: bool,
     /// Kafka's `compression.type`.
     pub compression: &'a str,
+    /// Whether the values are padded with bytes that no codec makes smaller, instead of dots.
+    pub incompressible: bool,
 }
 
 impl Write<'_> {
     /// `records` records of 100 bytes over `partitions`, without a transaction, from sequence 0, uncompressed.
     pub fn records(records: u64, partitions: u32) -> Self {
         let (first_sequence, size, compression) = (0, 100, "none");
-        Self { records, partitions, first_sequence, size, transactional_id: None, abort: false, compression }
+        let (transactional_id, abort, incompressible) = (None, false, false);
+        Self { records, partitions, first_sequence, size, transactional_id, abort, compression, incompressible }
     }
 }
 
@@ -165,10 +168,12 @@ impl JavaSide {
 
     /// Writes known records and waits until they are acknowledged and the transaction, if any, has ended.
     pub fn write(&self, bootstrap: &str, topic: &str, write: &Write<'_>) {
-        let Write { records, partitions, first_sequence, size, transactional_id, abort, compression } = write;
+        let Write { records, partitions, first_sequence, size, transactional_id, abort, compression, incompressible } =
+            write;
         let arguments = json!({
             "topic": topic, "records": records, "partitions": partitions, "first_sequence": first_sequence,
             "size": size, "transactional_id": transactional_id, "abort": abort, "compression": compression,
+            "incompressible": incompressible,
         });
         self.expect("write", bootstrap, arguments);
     }
