@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
+use kafka_protocol::protocol::HeaderVersion;
 use milena::wire::Direction::{self, Request, Response};
 use milena::wire::frame::{correlation_id, decode_request_header, decode_response};
-use milena::wire::guard;
 use milena::wire::messages::HeartbeatRequest;
+use milena::wire::messages::each::{self, Body, Visit};
+use milena::wire::{guard, json};
 use protocol_tests::golden::{self, typed_round_trip};
 
 /// What has no types: the messages in which brokers keep the state of share groups among themselves.
@@ -17,13 +19,9 @@ type Pair = (i16, i16, Direction);
 
 /// Every version that the schema table has, of each message.
 fn table() -> BTreeSet<Pair> {
-    let all =
-        (0..200).flat_map(|key| (0..64).flat_map(move |version| [(key, version, Request), (key, version, Response)]));
-    let is_known = |&(key, version, direction): &Pair| match guard::check(key, version, direction, &[]) {
-        Ok(()) => true,
-        Err(fault) => fault.reason != "no schema for this version",
-    };
-    all.filter(is_known).collect()
+    json::messages()
+        .flat_map(|(key, _, direction, (oldest, newest))| (oldest..=newest).map(move |v| (key, v, direction)))
+        .collect()
 }
 
 #[test]
@@ -56,6 +54,32 @@ fn the_typed_codecs_write_back_what_kafka_wrote() {
             None => assert!(BETWEEN_BROKERS.contains(&golden.key), "{} has no types", golden.name()),
         }
     }
+}
+
+/// The versions of the headers of a request and of its answer.
+struct HeaderVersions(i16);
+
+impl Visit for HeaderVersions {
+    type Output = (i16, i16);
+
+    fn visit<Q: milena::wire::Request<Response: Body> + Body>(self) -> Self::Output {
+        (Q::header_version(self.0), <Q::Response as HeaderVersion>::header_version(self.0))
+    }
+}
+
+#[test]
+fn every_message_has_the_header_that_kafka_puts_in_front() {
+    let mut seen = BTreeSet::new();
+    for golden in golden::messages().filter(|golden| golden.kind == "default") {
+        let Some((request, response)) = each::visit(golden.key, HeaderVersions(golden.version)) else {
+            assert!(BETWEEN_BROKERS.contains(&golden.key), "{} has no types", golden.name());
+            continue;
+        };
+        let ours = if golden.direction == Request { request } else { response };
+        assert_eq!(ours, golden.header_version, "{}", golden.name());
+        seen.insert((golden.direction, ours));
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [(Request, 1), (Request, 2), (Response, 0), (Response, 1)]);
 }
 
 /// The header as that of an ApiVersions request, at a version that has such a header.

@@ -69,13 +69,25 @@ pub fn described(
     }))
 }
 
-/// A record as the fixture has it. A header key that is not UTF-8 is shown as Java shows it.
+/// A record as the fixture has it.
 pub fn described_record(record: &Record<'_>) -> Value {
+    let headers = record.headers.into_iter().map(|header| (header.key, header.value));
+    described_parts((record.offset, record.timestamp_ms), record.key, record.value, headers)
+}
+
+/// What a record consists of (offset and timestamp first), as the fixture has it. A header key that is not UTF-8 is
+/// shown as Java shows it.
+pub fn described_parts<'a>(
+    (offset, timestamp): (i64, i64),
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+) -> Value {
     let base64 = |bytes: Option<&[u8]>| bytes.map(|bytes| STANDARD.encode(bytes));
-    let header = |h: milena::Header<'_>| json!([String::from_utf8_lossy(h.key), base64(h.value)]);
-    let headers: Vec<Value> = record.headers.into_iter().map(header).collect();
-    let (offset, timestamp, key) = (record.offset, record.timestamp_ms, base64(record.key));
-    match record.value {
+    let headers: Vec<Value> =
+        headers.map(|(key, value)| json!([String::from_utf8_lossy(key), base64(value)])).collect();
+    let key = base64(key);
+    match value {
         Some(value) if value.len() >= LONG_VALUE => json!({
             "offset": offset, "timestamp": timestamp, "key_b64": key, "headers": headers,
             "value_made": made_of(value), "value_len": value.len(),

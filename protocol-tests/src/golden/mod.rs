@@ -9,7 +9,7 @@ use flate2::bufread::GzDecoder;
 use milena::wire::Direction;
 use serde_json::Value;
 
-pub use batches::{GoldenBatches, batches, described, described_record, incompressible};
+pub use batches::{GoldenBatches, batches, described, described_parts, described_record, incompressible};
 pub use typed::typed_round_trip;
 
 // How they were made is in fixtures/README.md.
