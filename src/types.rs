@@ -106,6 +106,65 @@ impl IsolationLevel {
     }
 }
 
+/// How a batch's records are compressed (`compression.type`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// gzip (RFC 1952).
+    Gzip,
+    /// Snappy in xerial's framing.
+    Snappy,
+    /// LZ4 frames.
+    Lz4,
+    /// Zstandard (RFC 8878).
+    Zstd,
+}
+
+impl Compression {
+    /// Every kind, by the number batches carry.
+    pub const ALL: [Compression; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+
+    /// The number a batch's attributes carry.
+    pub fn code(self) -> i16 {
+        self as i16
+    }
+
+    /// The kind a number means; `None` (the option) for a number Kafka does not define.
+    pub fn of_code(code: i16) -> Option<Compression> {
+        usize::try_from(code).ok().and_then(|at| Self::ALL.get(at)).copied()
+    }
+
+    /// The name Kafka's `compression.type` and this crate's feature have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// Whether this build has it: each codec is a feature of its own.
+    pub fn is_compiled_in(self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Gzip => cfg!(feature = "gzip"),
+            Self::Snappy => cfg!(feature = "snappy"),
+            Self::Lz4 => cfg!(feature = "lz4"),
+            Self::Zstd => cfg!(feature = "zstd"),
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// A producer id with its epoch: the pair that fences (KIP-98).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ProducerIdentity {

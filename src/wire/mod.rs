@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod batch;
+pub mod codec;
 mod cursor;
 pub mod frame;
 pub mod guard;

@@ -24,6 +24,8 @@ pub(super) const AT_PRODUCER_EPOCH: usize = 51;
 pub(super) const AT_BASE_SEQUENCE: usize = 53;
 pub(super) const AT_RECORD_COUNT: usize = 57;
 
+/// The bits of the attributes that say how the records are compressed.
+pub(super) const COMPRESSION: i16 = 7;
 pub(super) const LOG_APPEND_TIME: i16 = 8;
 pub(super) const TRANSACTIONAL: i16 = 16;
 pub(super) const CONTROL: i16 = 32;
@@ -58,14 +60,7 @@ pub struct BatchHeader {
 impl BatchHeader {
     /// How the records are compressed; `None` (the option) for a number Kafka does not define.
     pub fn compression(&self) -> Option<Compression> {
-        match self.attributes & 7 {
-            0 => Some(Compression::None),
-            1 => Some(Compression::Gzip),
-            2 => Some(Compression::Snappy),
-            3 => Some(Compression::Lz4),
-            4 => Some(Compression::Zstd),
-            _ => None,
-        }
+        Compression::of_code(self.attributes & COMPRESSION)
     }
 
     /// Who wrote the timestamps.

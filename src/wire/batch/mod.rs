@@ -18,39 +18,11 @@ pub use encode::record_size_upper_bound;
 pub use header::BatchHeader;
 pub use records::Records;
 
+pub use crate::types::Compression;
 use crate::types::ProducerIdentity;
 
 /// Bytes of a batch before its first record.
 pub const BATCH_HEADER_LEN: usize = 61;
-
-/// How a batch's records are compressed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Compression {
-    /// Not at all.
-    #[default]
-    None,
-    /// gzip (RFC 1952).
-    Gzip,
-    /// Snappy in xerial's framing.
-    Snappy,
-    /// LZ4 frames.
-    Lz4,
-    /// Zstandard (RFC 8878).
-    Zstd,
-}
-
-impl fmt::Display for Compression {
-    /// The name Kafka's `compression.type` gives it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Gzip => "gzip",
-            Self::Snappy => "snappy",
-            Self::Lz4 => "lz4",
-            Self::Zstd => "zstd",
-        })
-    }
-}
 
 /// What is wrong with a batch.
 #[derive(Clone, PartialEq, Eq, Debug)]
