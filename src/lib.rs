@@ -23,6 +23,6 @@ pub use client::Client;
 pub use error::{Error, ErrorCode, ErrorKind, Operation, Recovery, Result};
 pub use record::{Header, Headers, NewRecord, Record, TimestampType};
 pub use types::{
-    BrokerId, Compression, IsolationLevel, OffsetAndMetadata, Position, ProducerIdentity, TopicId, TopicName, TopicPartition,
-    TransactionVersion,
+    BrokerId, Compression, IsolationLevel, OffsetAndMetadata, Position, ProducerIdentity, TopicId, TopicName,
+    TopicPartition, TransactionVersion,
 };

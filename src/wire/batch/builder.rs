@@ -1,7 +1,8 @@
 //! The open batch: every record is encoded once, where it will be sent from, and the header is patched at the end.
 
 use crate::record::NewRecord;
-use crate::types::ProducerIdentity;
+use crate::types::{Compression, ProducerIdentity};
+use crate::wire::codec::Compressor;
 
 use super::encode::Measured;
 use super::header::{self, LENGTH_PREFIX};
@@ -20,6 +21,7 @@ pub struct BatchBuilder {
     record_count: u32,
     base_timestamp_ms: i64,
     max_timestamp_ms: i64,
+    compression: Compression,
 }
 
 /// The batch has no room for the record.
@@ -39,7 +41,15 @@ impl BatchBuilder {
             }
             buffer.resize(BATCH_HEADER_LEN, 0);
         }
-        Self { buffer, len: BATCH_HEADER_LEN, max_bytes, record_count: 0, base_timestamp_ms: -1, max_timestamp_ms: -1 }
+        Self {
+            buffer,
+            len: BATCH_HEADER_LEN,
+            max_bytes,
+            record_count: 0,
+            base_timestamp_ms: -1,
+            max_timestamp_ms: -1,
+            compression: Compression::None,
+        }
     }
 
     /// Encodes a record behind the others and returns its index in the batch.
@@ -63,6 +73,37 @@ impl BatchBuilder {
         self.base_timestamp_ms = base;
         self.max_timestamp_ms = if index == 0 { timestamp_ms } else { self.max_timestamp_ms.max(timestamp_ms) };
         Ok(index)
+    }
+
+    /// Compresses the records, after which no more can be appended.
+    ///
+    /// Leaves them as they are where their compressed form would not fit the buffer, which then has to hold no more
+    /// than was appended: a batch never outgrows the memory that was set aside for it. Allocates nothing.
+    pub fn compress(&mut self, compressor: &mut Compressor) {
+        let records = self.buffer.get(BATCH_HEADER_LEN..self.len).unwrap_or_default();
+        if records.is_empty() || self.compression != Compression::None {
+            return;
+        }
+        let Some(packed) = compressor.compress(records) else { return };
+        if BATCH_HEADER_LEN + packed.len() > self.buffer.capacity() {
+            return;
+        }
+        self.buffer.truncate(BATCH_HEADER_LEN);
+        self.buffer.extend_from_slice(packed);
+        self.len = self.buffer.len();
+        self.compression = compressor.codec();
+        // Nothing but a first record is taken above the limit.
+        self.max_bytes = 0;
+    }
+
+    /// Bytes at which it is full, header included.
+    pub fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
+    /// How its records are compressed by now.
+    pub fn compression(&self) -> Compression {
+        self.compression
     }
 
     /// Bytes so far, header included.
@@ -94,6 +135,7 @@ impl BatchBuilder {
     pub(super) fn seal_as(mut self, stamp: ProducerStamp, attributes: i16) -> Vec<u8> {
         self.buffer.truncate(self.len);
         let batch = &mut self.buffer[..];
+        let attributes = attributes | self.compression.code();
         // `append` has kept the length and the count within i32.
         let length = (self.len - LENGTH_PREFIX) as i32;
         let last_offset_delta = self.record_count.saturating_sub(1) as i32;

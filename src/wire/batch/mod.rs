@@ -1,6 +1,8 @@
 //! Record batches v2 (KIP-98): records encoded straight into their batch, and read back as views of the frame.
 
 mod builder;
+#[cfg(all(test, feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
+mod compressed_tests;
 mod edit;
 mod encode;
 mod header;
@@ -20,6 +22,7 @@ pub use records::Records;
 
 pub use crate::types::Compression;
 use crate::types::ProducerIdentity;
+use crate::wire::codec::{self, Decompressor, Plain};
 
 /// Bytes of a batch before its first record.
 pub const BATCH_HEADER_LEN: usize = 61;
@@ -104,9 +107,67 @@ impl Batch {
         Err(self.fault(format!("checksum is {:08x}, its bytes have {computed:08x}", self.header.crc)))
     }
 
-    /// Walks the records. A fault ends the walk; a compressed batch gives one fault and nothing else.
+    /// Walks the records where they lie. A fault ends the walk; a compressed batch gives one fault and nothing else: it
+    /// needs [`records_with`](Self::records_with).
     pub fn records(&self) -> Records<'_> {
-        Records::new(self)
+        match self.codec() {
+            Ok(Compression::None) => Records::new(self, self.record_bytes()),
+            Ok(codec) => {
+                Records::fault(self.fault(format!("compressed with {codec}, and read without a decompressor")))
+            }
+            Err(fault) => Records::fault(fault),
+        }
+    }
+
+    /// Walks the records of any batch. One that is compressed is decompressed first, as a whole, into `decompressor`,
+    /// which its records then borrow.
+    ///
+    /// A batch that cannot be decompressed gives one fault and nothing else.
+    pub fn records_with<'a>(&'a self, decompressor: &'a mut Decompressor) -> Records<'a> {
+        match self.packed() {
+            Ok(None) => self.records(),
+            Ok(Some(codec)) => match decompressor.decompress(codec, self.record_bytes()) {
+                Ok(plain) => Records::new(self, plain),
+                Err(fault) => Records::fault(self.fault(fault.to_string())),
+            },
+            Err(fault) => Records::fault(fault),
+        }
+    }
+
+    /// Decompresses the records into a buffer of the caller's, for [`records_in`](Self::records_in); nothing to do for a
+    /// batch that [`is_compressed`](Self::is_compressed) says no of.
+    pub fn decompress_into(&self, decompressor: &mut Decompressor, to: &mut Plain) -> Result<(), BatchFault> {
+        let codec = self.packed()?.unwrap_or_default();
+        decompressor.decompress_into(codec, self.record_bytes(), to).map_err(|fault| self.fault(fault.to_string()))
+    }
+
+    /// Walks the records of a batch that was decompressed into `plain`.
+    pub fn records_in<'a>(&self, plain: &'a [u8]) -> Records<'a> {
+        Records::new(self, plain)
+    }
+
+    /// Whether its records have to be decompressed before they can be walked.
+    pub fn is_compressed(&self) -> bool {
+        self.header.compression() != Some(Compression::None) && self.header.record_count > 0
+    }
+
+    /// The most bytes its records can decompress to, whatever they hold: their size where they are not compressed.
+    pub fn most_decompressed(&self) -> usize {
+        codec::most_decompressed(self.header.compression().unwrap_or_default(), self.record_bytes().len())
+    }
+
+    /// What to decompress the records with, if they have to be.
+    fn packed(&self) -> Result<Option<Compression>, BatchFault> {
+        Ok(Some(self.codec()?).filter(|_| self.is_compressed()))
+    }
+
+    fn codec(&self) -> Result<Compression, BatchFault> {
+        let number = self.header.attributes & header::COMPRESSION;
+        let codec = self.header.compression().ok_or_else(|| {
+            self.fault(format!("compression {number}: not a codec Kafka has; a newer client may be needed"))
+        })?;
+        // Compaction that leaves no record leaves no compressed bytes either (Java's `writeEmptyHeader`).
+        Ok(if self.header.record_count == 0 { Compression::None } else { codec })
     }
 
     fn record_bytes(&self) -> &[u8] {

@@ -2,7 +2,7 @@
 
 use crate::record::{Headers, Record, TimestampType, nullable, varint, varlong};
 
-use super::{Batch, BatchFault, Compression};
+use super::{Batch, BatchFault};
 
 /// Lazy walk over the records of one batch, each a view of the frame.
 #[derive(Debug)]
@@ -17,22 +17,32 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn new(batch: &'a Batch) -> Self {
+    /// Walks `rest`, the records of `batch` as they were before they were compressed.
+    pub(super) fn new(batch: &Batch, rest: &'a [u8]) -> Self {
         let header = &batch.header;
-        let fault = match header.compression() {
-            Some(Compression::None) => None,
-            Some(codec) => Some(batch.fault(format!("compressed with {codec}: not supported by this build"))),
-            None => Some(batch.fault(format!("compression {} is not defined", header.attributes & 7))),
-        };
         let is_append_time = header.timestamp_type() == TimestampType::LogAppendTime;
         Self {
-            rest: batch.record_bytes(),
+            rest,
             left: header.record_count,
             base_offset: header.base_offset,
             last_offset: header.last_offset(),
             base_timestamp_ms: header.base_timestamp_ms,
             append_time_ms: is_append_time.then_some(header.max_timestamp_ms),
-            fault,
+            fault: None,
+        }
+    }
+
+    /// A walk that is over before it begins.
+    #[cold]
+    pub(super) fn fault(fault: BatchFault) -> Self {
+        Self {
+            rest: &[],
+            left: 0,
+            base_offset: fault.base_offset,
+            last_offset: fault.base_offset,
+            base_timestamp_ms: -1,
+            append_time_ms: None,
+            fault: Some(fault),
         }
     }
 
@@ -77,6 +87,9 @@ impl<'a> Records<'a> {
     /// What is left to say once no record is left.
     #[cold]
     fn finish(&mut self) -> Option<Result<Record<'a>, BatchFault>> {
+        if let Some(fault) = self.fault.take() {
+            return Some(Err(fault));
+        }
         match self.rest.len() {
             0 => None,
             n => self.fail(format!("{n} bytes behind the last record")),
@@ -89,9 +102,6 @@ impl<'a> Iterator for Records<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(fault) = self.fault.take() {
-            return self.fail(fault.reason);
-        }
         if self.left <= 0 {
             return self.finish();
         }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::record::{Header, NewRecord, Record, TimestampType};
 
-const STAMP: ProducerStamp = ProducerStamp {
+pub(super) const STAMP: ProducerStamp = ProducerStamp {
     producer: ProducerIdentity { producer_id: 7, producer_epoch: 3 },
     base_sequence: 40,
     is_transactional: false,
@@ -16,15 +16,15 @@ const STAMP: ProducerStamp = ProducerStamp {
 
 /// A record that owns its bytes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Owned {
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    timestamp_ms: i64,
+pub(super) struct Owned {
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub(super) timestamp_ms: i64,
 }
 
 impl Owned {
-    fn append_to(&self, builder: &mut BatchBuilder) -> Result<u32, BatchFull> {
+    pub(super) fn append_to(&self, builder: &mut BatchBuilder) -> Result<u32, BatchFull> {
         let headers: Vec<_> = self.headers.iter().map(|(key, value)| Header { key, value: value.as_deref() }).collect();
         let record = NewRecord {
             key: self.key.as_deref(),
@@ -39,7 +39,7 @@ impl Owned {
         Ok(index)
     }
 
-    fn of(record: Record<'_>) -> Self {
+    pub(super) fn of(record: Record<'_>) -> Self {
         Self {
             key: record.key.map(<[u8]>::to_vec),
             value: record.value.map(<[u8]>::to_vec),
@@ -49,7 +49,7 @@ impl Owned {
     }
 }
 
-fn owned() -> impl Strategy<Value = Owned> {
+pub(super) fn owned() -> impl Strategy<Value = Owned> {
     let bytes = || vec(any::<u8>(), 0..300);
     let headers = vec((vec(any::<u8>(), 0..6), option::of(vec(any::<u8>(), 0..40))), 0..4);
     let time = prop_oneof![any::<i64>(), 0..2_000_000_000_000i64, Just(-1)];
@@ -61,7 +61,7 @@ fn owned() -> impl Strategy<Value = Owned> {
     })
 }
 
-fn sealed(records: &[Owned]) -> Vec<u8> {
+pub(super) fn sealed(records: &[Owned]) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Vec::new(), usize::MAX);
     for (i, record) in records.iter().enumerate() {
         assert_eq!(record.append_to(&mut builder), Ok(i as u32));
@@ -73,7 +73,7 @@ fn sealed(records: &[Owned]) -> Vec<u8> {
 }
 
 /// A few records of every shape.
-fn sample() -> Vec<u8> {
+pub(super) fn sample() -> Vec<u8> {
     let h = |k: &[u8], v: Option<&[u8]>| (k.to_vec(), v.map(<[u8]>::to_vec));
     sealed(&[
         Owned { key: Some(b"k".to_vec()), value: Some(b"hello".to_vec()), timestamp_ms: 1000, ..Owned::default() },
@@ -87,7 +87,7 @@ fn sample() -> Vec<u8> {
     ])
 }
 
-fn only(bytes: Vec<u8>) -> Batch {
+pub(super) fn only(bytes: Vec<u8>) -> Batch {
     let mut batches = Batches::new(Bytes::from(bytes));
     let batch = batches.next().expect("one batch").expect("a good batch");
     assert!(batches.next().is_none());
@@ -117,7 +117,7 @@ fn read_all(bytes: Bytes) -> usize {
     seen
 }
 
-fn reseal(batch: &mut [u8]) {
+pub(super) fn reseal(batch: &mut [u8]) {
     header::patch_crc(batch);
 }
 
@@ -189,13 +189,23 @@ fn an_old_magic_is_named_and_ends_the_walk() {
 }
 
 #[test]
-fn a_compressed_batch_gives_one_fault_that_names_the_codec() {
+fn a_compressed_batch_wants_a_decompressor_and_an_unknown_codec_is_named() {
+    let faults = |bytes: Vec<u8>| -> Vec<String> {
+        let (batch, mut decompressor) = (only(bytes), Decompressor::default());
+        let without: Vec<_> = batch.records().map(|r| r.unwrap_err().reason).collect();
+        without.into_iter().chain(batch.records_with(&mut decompressor).map(|r| r.unwrap_err().reason)).collect()
+    };
     let mut bytes = sample();
     bytes[22] |= 4;
-    reseal(&mut bytes);
-    let batch = only(bytes);
-    let faults: Vec<_> = batch.records().map(|r| r.unwrap_err().reason).collect();
-    assert_eq!(faults, ["compressed with zstd: not supported by this build"]);
+    let [without, with] = &faults(bytes)[..] else { panic!("one fault each") };
+    assert_eq!(without, "compressed with zstd, and read without a decompressor");
+    assert!(with.contains("not sound zstd") || with.contains("the feature `zstd`"), "{with}");
+    for number in 5..=7 {
+        let mut bytes = sample();
+        bytes[22] |= number;
+        let unknown = format!("compression {number}: not a codec Kafka has; a newer client may be needed");
+        assert_eq!(faults(bytes), [unknown.clone(), unknown]);
+    }
 }
 
 #[test]

@@ -99,10 +99,7 @@ fn java_s_frames_are_read() {
             Compression::Lz4,
             "04224d1860408223000000ff096d696c656e612063617272696573207265636f7264732c201800fc50636172726900000000",
         ),
-        (
-            Compression::Zstd,
-            "28b52ffd0058fc0000c06d696c656e612063617272696573207265636f7264732c20010044ac3ac7010000",
-        ),
+        (Compression::Zstd, "28b52ffd0058fc0000c06d696c656e612063617272696573207265636f7264732c20010044ac3ac7010000"),
         (
             Compression::Lz4,
             "04224d1860401a23000000ff096d696c656e612063617272696573207265636f7264732c201800fc50636172726900000000",
@@ -253,7 +250,8 @@ fn what_is_cut_off_is_a_fault_wherever_it_is_cut() {
         for len in 0..packed.len() {
             let cut = decompressor.decompress(codec, &packed[..len]).map(<[u8]>::len);
             // A stream of snappy may end behind any block, and zstd has a right to no frame at all.
-            let is_whole = matches!((codec, len, &cut), (Compression::Snappy, 16, Ok(0)) | (Compression::Zstd, 0, Ok(0)));
+            let is_whole =
+                matches!((codec, len, &cut), (Compression::Snappy, 16, Ok(0)) | (Compression::Zstd, 0, Ok(0)));
             assert!(cut.is_err() || is_whole, "{codec} {len}: {cut:?}");
         }
         assert_eq!(decompressor.decompress(codec, &packed).unwrap(), input, "{codec}: usable after faults");
