@@ -57,8 +57,10 @@ pub struct ConsumerConfig {
     pub check_crcs: bool,
     /// The rack this consumer runs in, for fetching from the nearest replica (KIP-392).
     pub client_rack: String,
-    /// Bytes that may be fetched and not yet delivered; the next fetch waits for room.
+    /// Bytes that may be fetched and not yet delivered, with what they were decompressed to; the next fetch waits for room.
     pub queued_max_bytes: usize,
+    /// The most a compressed batch may decompress to; a larger one is an error.
+    pub max_decompressed_batch_bytes: usize,
 }
 
 impl Default for ConsumerConfig {
@@ -74,6 +76,7 @@ impl Default for ConsumerConfig {
             check_crcs: true,
             client_rack: String::new(),
             queued_max_bytes: 16 * 1024 * 1024,
+            max_decompressed_batch_bytes: 64 * 1024 * 1024,
         }
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::budget::{Budget, lock};
 use super::delivery::{Completion, Delivery};
+use super::packer::{Packer, Ratio};
 use super::partitioner::{Load, Sticky, by_key};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::NewRecord;
@@ -34,6 +35,7 @@ pub(super) struct Shared {
     /// When the first batch of the transaction was opened; 0 if none was.
     pub started_at_ms: AtomicI64,
     pub batch_size: usize,
+    pub packer: Arc<Packer>,
     pub max_request_size: usize,
     pub is_adaptive: bool,
     pub ignores_keys: bool,
@@ -104,6 +106,9 @@ pub(super) struct TopicState {
     /// The longest queue of any partition lately.
     pub longest: AtomicU32,
     pub queued: AtomicUsize,
+    packer: Arc<Packer>,
+    /// What its batches compress to.
+    pub ratio: Ratio,
 }
 
 /// How an append went.
@@ -131,7 +136,7 @@ struct Append<'a> {
 }
 
 impl TopicState {
-    pub(super) fn new(name: TopicName, number: usize, partitions: u32, seed: u64) -> Self {
+    pub(super) fn new(name: TopicName, number: usize, partitions: u32, seed: u64, packer: Arc<Packer>) -> Self {
         let topic = Self {
             name,
             number,
@@ -140,6 +145,8 @@ impl TopicState {
             sticky: Sticky::new(seed),
             longest: AtomicU32::new(0),
             queued: AtomicUsize::new(0),
+            packer,
+            ratio: Ratio::default(),
         };
         topic.grow(partitions);
         topic
@@ -259,7 +266,7 @@ impl TopicState {
             if append.is_sticky && self.has_had_its_share(shared, partition) {
                 return Tried::Moved;
             }
-            match open(shared, partition, append) {
+            match open(shared, partition, append, self.packer.max_bytes(&self.ratio)) {
                 Ok(open) => state.open = Some(open),
                 Err(bytes) => return Tried::Full(bytes),
             }
@@ -294,9 +301,11 @@ impl TopicState {
         }
     }
 
-    /// Closes the open batch, if there is one.
+    /// Closes the open batch, if there is one. Compressing it is left to whoever filled it, as in Java, under the lock
+    /// of its partition: those who append to others go on.
     fn close(self: &Arc<Self>, slot: &Slot, shared: &Shared, partition: u32, state: &mut SlotState) {
-        if let Some(open) = state.open.take() {
+        if let Some(mut open) = state.open.take() {
+            self.packer.pack(&mut open.builder, &self.ratio);
             state.closed.push_back(open);
             self.count_queued(slot, 1);
             self.announce(shared, partition, state);
@@ -325,7 +334,8 @@ impl TopicState {
         let Some(slot) = self.slot(partition) else { return (VecDeque::new(), false) };
         let mut state = lock(&slot.state);
         state.is_listed = false;
-        if also_open && let Some(open) = state.open.take() {
+        if also_open && let Some(mut open) = state.open.take() {
+            self.packer.pack(&mut open.builder, &self.ratio);
             state.closed.push_back(open);
             self.count_queued(slot, 1);
         }
@@ -334,7 +344,7 @@ impl TopicState {
 }
 
 /// Opens a batch with memory granted or free; else how many bytes it needs.
-fn open(shared: &Shared, partition: u32, append: &mut Append<'_>) -> Result<Open, usize> {
+fn open(shared: &Shared, partition: u32, append: &mut Append<'_>, max_bytes: usize) -> Result<Open, usize> {
     let needed = (append.bound + BATCH_HEADER_LEN).max(FIRST_BUFFER.min(shared.batch_size));
     let bytes = shared.budget.next_capacity(needed);
     let bytes = if append.granted >= bytes {
@@ -352,7 +362,7 @@ fn open(shared: &Shared, partition: u32, append: &mut Append<'_>) -> Result<Open
     shared.clock_ms.store(now_ms, Ordering::Relaxed);
     // Only the first batch of a transaction finds 0.
     let _ = shared.started_at_ms.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
-    let builder = BatchBuilder::new(shared.budget.buffer(bytes), shared.batch_size);
+    let builder = BatchBuilder::new(shared.budget.buffer(bytes), max_bytes);
     let mut open = Open { builder, completion: Completion::new(partition as i32), charged: bytes };
     settle_growth(shared, &mut open);
     Ok(open)
@@ -361,10 +371,11 @@ fn open(shared: &Shared, partition: u32, append: &mut Append<'_>) -> Result<Open
 /// Takes memory for a buffer that is about to double; else how many bytes a new batch needs.
 fn reserve_growth(shared: &Shared, open: &mut Open, append: &mut Append<'_>) -> Result<(), usize> {
     let (capacity, len) = (open.builder.capacity(), open.builder.wire_len());
-    if capacity - len >= append.bound || capacity >= shared.batch_size {
+    let max_bytes = open.builder.max_bytes();
+    if capacity - len >= append.bound || capacity >= max_bytes {
         return Ok(());
     }
-    let more = capacity.min(shared.batch_size - capacity);
+    let more = capacity.min(max_bytes - capacity);
     let is_granted = append.granted >= more;
     if is_granted || shared.budget.try_take(more) {
         append.granted -= if is_granted { more } else { 0 };

@@ -278,6 +278,7 @@ impl Driver {
                     self.shared.budget.force(charged);
                     self.flushes.enter_with(flush);
                     self.collector.count_queued(partition);
+                    self.collector.place(partition).into_iter().for_each(|(topic, _)| topic.ratio.forget());
                 }
                 Event::Refresh(topic) => drop(self.stale.insert(topic)),
                 Event::NeedsPartition(p) => self.txn.iter_mut().for_each(|txn| txn.handle_partition(p)),
@@ -303,7 +304,7 @@ impl Driver {
             _ => None,
         };
         if let Some(buffer) = batch.resolve(outcome) {
-            self.shared.budget.recycle(buffer, self.shared.batch_size);
+            self.shared.budget.recycle(buffer, self.shared.packer.largest());
         }
         self.shared.budget.give(charged);
         self.flushes.leave(flush, failure.as_ref());

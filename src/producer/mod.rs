@@ -8,6 +8,7 @@ mod delivery;
 mod driver;
 mod flushes;
 mod identity;
+mod packer;
 mod partitioner;
 mod prepared;
 mod response;
@@ -31,6 +32,7 @@ use crate::types::ProducerIdentity;
 use accumulator::{Shared, TopicState};
 use budget::{Budget, lock};
 use driver::{Command, Driver};
+use packer::Packer;
 use sender::{Numbering, Sender, Settings};
 
 pub use delivery::{Delivery, RecordMetadata};
@@ -57,8 +59,9 @@ pub(in crate::producer) struct Handle {
 
 impl Handle {
     /// Starts a driver.
-    fn start(cluster: Cluster, config: ProducerConfig, numbering: Numbering, gate: u64) -> Arc<Handle> {
-        let shared = Arc::new(shared(&cluster, &config, gate));
+    fn start(cluster: Cluster, config: ProducerConfig, numbering: Numbering, gate: u64) -> Result<Arc<Handle>> {
+        let packer = Arc::new(Packer::new(&config)?);
+        let shared = Arc::new(shared(&cluster, &config, Arc::clone(&packer), gate));
         let (commands, requests) = mpsc::unbounded_channel();
         let sender = Sender::new(Settings {
             numbering,
@@ -67,10 +70,11 @@ impl Handle {
             retry_backoff: cluster.config().retry_backoff,
             retry_backoff_max: cluster.config().retry_backoff_max,
             seed: cluster.next_seed(),
+            packer,
         });
         let driver = Driver::new(Arc::clone(&shared), cluster.clone(), config.clone(), sender, requests);
         tokio::spawn(driver.run());
-        Arc::new(Handle { shared, cluster, config, commands })
+        Ok(Arc::new(Handle { shared, cluster, config, commands }))
     }
 
     /// Asks the driver, and waits for its answer. The request goes on if the wait is dropped.
@@ -100,7 +104,8 @@ impl Handle {
             return Ok(Arc::clone(topic));
         }
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let topic = Arc::new(TopicState::new(name, topics.len(), count, self.cluster.next_seed()));
+        let packer = Arc::clone(&self.shared.packer);
+        let topic = Arc::new(TopicState::new(name, topics.len(), count, self.cluster.next_seed(), packer));
         topics.push(Arc::clone(&topic));
         drop(topics);
         self.shared.wake.notify_one();
@@ -108,7 +113,7 @@ impl Handle {
     }
 }
 
-fn shared(cluster: &Cluster, config: &ProducerConfig, gate: u64) -> Shared {
+fn shared(cluster: &Cluster, config: &ProducerConfig, packer: Arc<Packer>, gate: u64) -> Shared {
     Shared {
         budget: Budget::new(config.buffer_memory),
         wake: Notify::new(),
@@ -120,6 +125,7 @@ fn shared(cluster: &Cluster, config: &ProducerConfig, gate: u64) -> Shared {
         started_at_ms: AtomicI64::new(0),
         // A batch of no bytes would never be full.
         batch_size: config.batch_size.max(1),
+        packer,
         max_request_size: config.max_request_size,
         is_adaptive: config.partitioner_adaptive_partitioning_enable,
         ignores_keys: config.partitioner_ignore_keys,
@@ -145,7 +151,7 @@ impl Producer {
             ));
         }
         let numbering = if config.enable_idempotence { Numbering::Idempotent } else { Numbering::None };
-        Ok(Producer { handle: Handle::start(cluster, config, numbering, OPEN) })
+        Ok(Producer { handle: Handle::start(cluster, config, numbering, OPEN)? })
     }
 
     /// A handle to one topic, which keeps the look-up of its name off the hot path.

@@ -35,7 +35,7 @@ impl TransactionalProducer {
             Some(id) if (1..=MAX_ID_BYTES).contains(&id.len()) => Arc::from(id),
             _ => return Err(Error::invalid("transactional.id", "must be set, to a name of 1 to 32767 bytes")),
         };
-        let handle = Handle::start(cluster, config, Numbering::Transactional, 0);
+        let handle = Handle::start(cluster, config, Numbering::Transactional, 0)?;
         // An empty transaction costs nothing, but there is none without a producer id.
         drop(Open::begin(handle.clone()).await?);
         Ok(TransactionalProducer { handle, id })

@@ -71,4 +71,10 @@ pub(super) static ROWS: &[Property] = &[
         "16777216",
         "Bytes that may be fetched and not yet delivered; enough to hide a broker's latency. A name of ours.",
     ),
+    row(
+        "max.decompressed.batch.bytes",
+        Kind::Size("bytes", 1024, 1 << 31, |c| &mut c.consumer.max_decompressed_batch_bytes),
+        "67108864",
+        "The most a compressed batch may decompress to, so that a few bytes cannot take all memory. A name of ours.",
+    ),
 ];

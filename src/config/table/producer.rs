@@ -2,6 +2,7 @@
 
 use crate::config::Acks;
 use crate::config::property::{INT, Kind, LONG, Property, Role, choice, put};
+use crate::types::Compression;
 
 const fn row(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Property {
     Property::new(Role::Producer, name, kind, default, doc)
@@ -32,7 +33,32 @@ pub(super) static ROWS: &[Property] = &[
         "batch.size",
         Kind::Size("bytes", 0, 64 << 20, |c| &mut c.producer.batch_size),
         "16384",
-        "Target size of a batch before compression; Kafka's default, small enough for many partitions.",
+        "Target size of a batch, after compression as far as can be told; Kafka's default, small enough for many partitions.",
+    ),
+    row(
+        "compression.type",
+        choice::<Compression>(|c, t| put(&mut c.producer.compression_type, t)),
+        "none",
+        "How batches are compressed, on the thread that fills one; none, as in Kafka, because it costs processor time.",
+    )
+    .also(&["compression.codec"]),
+    row(
+        "compression.gzip.level",
+        Kind::Int("level", -1, 9, |c| &mut c.producer.compression_gzip_level),
+        "-1",
+        "Level of gzip: 1 to 9, or -1 for zlib's own default, which is 6.",
+    ),
+    row(
+        "compression.lz4.level",
+        Kind::Int("level", 1, 17, |c| &mut c.producer.compression_lz4_level),
+        "9",
+        "Level of lz4, taken so that Kafka's settings are; the codec has one speed, that of the default.",
+    ),
+    row(
+        "compression.zstd.level",
+        Kind::Int("level", -131_072, 22, |c| &mut c.producer.compression_zstd_level),
+        "3",
+        "Level of zstd, brought into the codec's -7 to 4: 1 to 3 are its 1, which is as fast and as small as Kafka's 3.",
     ),
     row(
         "buffer.memory",

@@ -154,7 +154,7 @@ impl Sender {
     }
 
     fn too_large(&mut self, p: usize, batch: Batch, answer: &Answer) {
-        let Some(parts) = batch.split() else {
+        let Some(parts) = batch.split(&self.settings.packer) else {
             let detail = format!("{} is larger than max.message.bytes of the topic allows", batch.sizes());
             let is_ambiguous = batch.is_ambiguous;
             return self.fail(p, batch, self.refused(p, answer).with_detail(detail).with_maybe_applied(is_ambiguous));

@@ -6,10 +6,12 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::super::delivery::{Completion, Outcome};
+use super::super::packer::{Packer, Ratio};
 use crate::error::Error;
 use crate::record::{Header, NewRecord, Record};
 use crate::types::ProducerIdentity;
 use crate::wire::batch::{BATCH_HEADER_LEN, BatchBuilder, Batches, ProducerStamp, restamp};
+use crate::wire::codec::{Decompressor, Plain};
 
 /// A batch that takes no more records.
 #[derive(Debug)]
@@ -120,9 +122,11 @@ impl Batch {
     pub(super) fn sizes(&self) -> String {
         let Contents::Sealed(bytes) = &self.contents else { return String::new() };
         let batch = Batches::new(bytes.clone()).next().and_then(Result::ok);
+        // What was compressed here may be decompressed here, whatever its size.
+        let mut decompressor = Decompressor::new(usize::MAX);
         let sizes = batch
             .as_ref()
-            .and_then(|b| b.records().next())
+            .and_then(|b| b.records_with(&mut decompressor).next())
             .and_then(Result::ok)
             .map(|r| (r.key.map_or(0, <[u8]>::len), r.value.map_or(0, <[u8]>::len)));
         sizes.map_or(String::new(), |(key, value)| format!("a record with a key of {key} and a value of {value} bytes"))
@@ -130,13 +134,16 @@ impl Batch {
 
     /// The same records as several batches of about half its size, each with the index of its first record.
     ///
+    /// The halves are of what the records take before they are compressed; each part is compressed like the whole.
     /// `None` if it holds one record only.
-    pub(super) fn split(&self) -> Option<Vec<(u32, Batch)>> {
+    pub(super) fn split(&self, packer: &Packer) -> Option<Vec<(u32, Batch)>> {
         let Contents::Sealed(bytes) = &self.contents else { return None };
         let batch = Batches::new(bytes.clone()).next()?.ok()?;
-        let limit = (bytes.len() / 2).max(BATCH_HEADER_LEN);
+        let (mut decompressor, mut plain) = (Decompressor::new(usize::MAX), Plain::new());
+        batch.decompress_into(&mut decompressor, &mut plain).ok()?;
+        let limit = ((BATCH_HEADER_LEN + plain.bytes().len()) / 2).max(BATCH_HEADER_LEN);
         let mut parts: Vec<(u32, BatchBuilder)> = Vec::new();
-        for (index, record) in (0u32..).zip(batch.records()) {
+        for (index, record) in (0u32..).zip(batch.records_in(plain.bytes())) {
             let record = record.ok()?;
             let is_placed = parts.last_mut().is_some_and(|(_, builder)| append(builder, &record).is_some());
             if !is_placed {
@@ -145,6 +152,7 @@ impl Batch {
                 parts.push((index, builder));
             }
         }
+        parts.iter_mut().for_each(|(_, builder)| packer.pack(builder, &Ratio::default()));
         let count = parts.len();
         let part = |(i, (first, builder))| (first, self.part(builder, self.ordinal.part(i, count)));
         (count > 1).then(|| parts.into_iter().enumerate().map(part).collect())

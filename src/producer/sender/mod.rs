@@ -9,9 +9,11 @@ mod tests;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::delivery::Outcome;
+use super::packer::Packer;
 use super::partitioner::mix;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::types::{BrokerId, ProducerIdentity, TopicName, TopicPartition};
@@ -33,6 +35,8 @@ pub(super) struct Settings {
     pub retry_backoff: Duration,
     pub retry_backoff_max: Duration,
     pub seed: u64,
+    /// Compresses the parts of a batch that had to be split.
+    pub packer: Arc<Packer>,
 }
 
 /// What the sender has to say.

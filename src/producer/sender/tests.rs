@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::config::ProducerConfig;
 use crate::error::ErrorCode;
 use crate::producer::delivery::Completion;
 use crate::record::NewRecord;
@@ -27,6 +28,7 @@ fn settings(numbering: Numbering) -> Settings {
         retry_backoff: 100 * MS,
         retry_backoff_max: 1000 * MS,
         seed: 1,
+        packer: Arc::new(Packer::new(&ProducerConfig::default()).unwrap()),
     }
 }
 
