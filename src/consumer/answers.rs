@@ -1,5 +1,6 @@
 //! What a broker answered: records into the queues, errors into the right next step, nothing moved silently.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::fetcher::Fetcher;
@@ -178,24 +179,43 @@ impl Fetcher {
     }
 
     fn queue_records(&mut self, tp: &TopicPartition, seen: super::isolation::Visible) {
-        let Some(partition) = self.partitions.get_mut(tp) else { return };
         self.served += 1;
-        let lease = self.budget.force(seen.batches.iter().map(|batch: &Batch| batch.bytes.len()).sum());
+        let mut batches = seen.batches;
+        loop {
+            let rest = batches.split_off(self.unpacker.fitting(&batches).min(batches.len()));
+            let (next_offset, leader_epoch) = match batches.last() {
+                Some(last) if !rest.is_empty() => (last.header.next_offset(), last.header.partition_leader_epoch),
+                _ => (seen.next_offset, seen.leader_epoch),
+            };
+            self.queue_batches(tp, batches, next_offset, leader_epoch);
+            if rest.is_empty() {
+                return;
+            }
+            batches = rest;
+        }
+    }
+
+    /// What one poll is to give.
+    fn queue_batches(&mut self, tp: &TopicPartition, batches: Vec<Batch>, next_offset: i64, leader_epoch: i32) {
+        let Some(partition) = self.partitions.get_mut(tp) else { return };
+        let is_packed = batches.iter().any(Batch::is_compressed);
         let records = PolledRecords {
             tp: tp.clone(),
             topic_id: partition.topic_id,
             position: partition.fetch_offset,
-            next_offset: seen.next_offset,
-            leader_epoch: seen.leader_epoch,
-            batches: seen.batches,
+            next_offset,
+            leader_epoch,
+            lease: self.budget.force(batches.iter().map(|batch| batch.bytes.len()).sum()),
+            unpacked: if is_packed { batches.iter().map(|_| OnceLock::new()).collect() } else { Box::default() },
+            unpacker: self.unpacker.clone(),
+            batches,
             check_crcs: self.config.check_crcs,
             damage: partition.damage.clone(),
-            lease,
             is_detached: false,
         };
         partition.served = self.served;
-        partition.fetch_offset = seen.next_offset;
-        partition.last_fetched_epoch = seen.leader_epoch;
+        partition.fetch_offset = next_offset;
+        partition.last_fetched_epoch = leader_epoch;
         partition.is_end_told = false;
         self.push(tp, Item::Records(records));
     }

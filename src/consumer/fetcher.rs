@@ -15,6 +15,7 @@ use super::budget::Budget;
 use super::lanes::{Lane, LaneId};
 use super::partition::{Item, Partition, Stage};
 use super::polled::damaged;
+use super::unpack::Unpacker;
 use crate::cluster::{LeaderHint, Metadata};
 use crate::config::{ClientConfig, ConsumerConfig};
 use crate::error::{Error, Result};
@@ -28,6 +29,7 @@ pub(super) struct Fetcher {
     pub(super) client: ClientConfig,
     pub(super) rng: StdRng,
     pub(super) budget: Arc<Budget>,
+    pub(super) unpacker: Arc<Unpacker>,
     /// Wakes the driver: something new is to be asked.
     pub(super) wake: Arc<Notify>,
     pub(super) partitions: BTreeMap<TopicPartition, Partition>,
@@ -53,11 +55,13 @@ impl Fetcher {
     /// A consumer of nothing yet.
     pub(super) fn new(config: ConsumerConfig, client: ClientConfig, seed: u64, wake: Arc<Notify>) -> Fetcher {
         let budget = Budget::new(config.queued_max_bytes, wake.clone());
+        let unpacker = Unpacker::new(config.max_decompressed_batch_bytes, budget.clone());
         Fetcher {
             config,
             client,
             rng: StdRng::seed_from_u64(seed),
             budget,
+            unpacker,
             wake,
             partitions: BTreeMap::new(),
             lanes: BTreeMap::new(),

@@ -15,6 +15,7 @@ mod session;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod unpack;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,11 +1,12 @@
 //! What a poll hands out: views of the fetched frame, checked batch by batch as they are walked.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::BytesMut;
 
 use super::budget::Lease;
+use super::unpack::{Unpacked, Unpacker};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::Record;
 use crate::types::{TopicId, TopicPartition};
@@ -35,7 +36,7 @@ impl Damage {
 /// A batch that cannot be read: topic, partition, offset and what is wrong.
 pub(super) fn damaged(tp: &TopicPartition, fault: &BatchFault) -> Error {
     let detail = format!(
-        "the batch at offset {} is damaged: {}; seek past it to go on without it",
+        "the batch at offset {} cannot be read: {}; seek past it to go on without it",
         fault.base_offset, fault.reason
     );
     Error::new(Operation::Fetch, ErrorKind::Protocol, tp.to_string(), detail)
@@ -52,6 +53,9 @@ pub struct PolledRecords {
     pub(super) next_offset: i64,
     pub(super) leader_epoch: i32,
     pub(super) batches: Vec<Batch>,
+    /// What each batch was decompressed to; empty if none is compressed.
+    pub(super) unpacked: Box<[OnceLock<Unpacked>]>,
+    pub(super) unpacker: Arc<Unpacker>,
     pub(super) check_crcs: bool,
     pub(super) damage: Damage,
     pub(super) lease: Lease,
@@ -104,7 +108,9 @@ impl PolledRecords {
         self.batches.is_empty()
     }
 
-    /// The records, decoded lazily (about 10 ns each). A damaged batch ends the walk with its error, which names
+    /// The records, decoded lazily (about 10 ns each); those of a compressed batch once it was decompressed, which is when
+    /// the walk first comes to it. What that takes is held until these records are dropped, and is at most
+    /// `max.decompressed.batch.bytes`. A damaged batch ends the walk with its error, which names
     /// topic, partition and offset; the partition then stops there until it is assigned or sought anew.
     pub fn iter(&self) -> PolledIter<'_> {
         self.iter_from(self.position)
@@ -112,9 +118,20 @@ impl PolledRecords {
 
     /// As [`iter`](PolledRecords::iter), from the first record at or after `offset`: batches before it are not opened.
     pub fn iter_from(&self, offset: i64) -> PolledIter<'_> {
-        let first = self.batches.partition_point(|batch| batch.header.last_offset() < offset);
-        let batches = self.batches.get(first..).unwrap_or_default().iter();
-        PolledIter { polled: self, batches, records: None, next_offset: offset.max(self.position) }
+        let next_batch = self.batches.partition_point(|batch| batch.header.last_offset() < offset);
+        PolledIter { polled: self, next_batch, records: None, next_offset: offset.max(self.position) }
+    }
+
+    /// The records of a batch, decompressed the first time they are asked for.
+    fn records<'a>(&'a self, index: usize, batch: &'a Batch) -> std::result::Result<Records<'a>, BatchFault> {
+        let Some(cell) = self.unpacked.get(index).filter(|_| batch.is_compressed()) else {
+            return Ok(batch.records());
+        };
+        if cell.get().is_none() {
+            // Another thread may have come first; then this one's is dropped.
+            drop(cell.set(self.unpacker.unpack(batch)?));
+        }
+        Ok(batch.records_in(cell.get().map_or(&[], Unpacked::bytes)))
     }
 }
 
@@ -122,7 +139,7 @@ impl PolledRecords {
 #[derive(Debug)]
 pub struct PolledIter<'a> {
     polled: &'a PolledRecords,
-    batches: std::slice::Iter<'a, Batch>,
+    next_batch: usize,
     records: Option<Records<'a>>,
     /// Records below it are passed over: a fetch begins with the batch the position is in.
     next_offset: i64,
@@ -130,11 +147,11 @@ pub struct PolledIter<'a> {
 
 impl<'a> PolledIter<'a> {
     fn open_batch(&mut self) -> Result<bool> {
-        let Some(batch) = self.batches.next() else { return Ok(false) };
-        if self.polled.check_crcs {
-            batch.verify_crc().map_err(|fault| self.fail(&fault))?;
-        }
-        self.records = Some(batch.records());
+        let Some(batch) = self.polled.batches.get(self.next_batch) else { return Ok(false) };
+        let checked = if self.polled.check_crcs { batch.verify_crc() } else { Ok(()) };
+        let records = checked.and_then(|()| self.polled.records(self.next_batch, batch));
+        self.records = Some(records.map_err(|fault| self.fail(&fault))?);
+        self.next_batch += 1;
         Ok(true)
     }
 
@@ -142,7 +159,7 @@ impl<'a> PolledIter<'a> {
     fn fail(&mut self, fault: &BatchFault) -> Error {
         self.polled.damage.report(fault.base_offset);
         self.records = None;
-        self.batches = [].iter();
+        self.next_batch = usize::MAX;
         damaged(&self.polled.tp, fault)
     }
 }

@@ -23,6 +23,7 @@ pub use records::Records;
 pub use crate::types::Compression;
 use crate::types::ProducerIdentity;
 use crate::wire::codec::{self, Decompressor, Plain};
+use crate::wire::crc32c;
 
 /// Bytes of a batch before its first record.
 pub const BATCH_HEADER_LEN: usize = 61;
@@ -100,7 +101,7 @@ pub struct Batch {
 impl Batch {
     /// Whether the checksum is right. It does not cover base offset, length and leader epoch.
     pub fn verify_crc(&self) -> Result<(), BatchFault> {
-        let computed = crc32c::crc32c(self.bytes.get(header::AT_ATTRIBUTES..).unwrap_or_default());
+        let computed = crc32c(self.bytes.get(header::AT_ATTRIBUTES..).unwrap_or_default());
         if computed == self.header.crc {
             return Ok(());
         }
@@ -153,7 +154,7 @@ impl Batch {
 
     /// The most bytes its records can decompress to, whatever they hold: their size where they are not compressed.
     pub fn most_decompressed(&self) -> usize {
-        codec::most_decompressed(self.header.compression().unwrap_or_default(), self.record_bytes().len())
+        codec::most_decompressed(self.header.compression().unwrap_or_default(), self.record_bytes())
     }
 
     /// What to decompress the records with, if they have to be.

@@ -182,22 +182,38 @@ fn legacy_checksum(described: &[u8]) -> u8 {
     header_checksum(&whole[..len])
 }
 
-/// The most the blocks of the first frame can hold, found by walking their lengths.
-fn most_in(input: &[u8]) -> usize {
-    let mut rest = input;
-    let Ok(frame) = take::<4>(&mut rest).and_then(|_| descriptor(&mut rest)) else { return 0 };
+/// The most the blocks of all frames can hold, found by walking their lengths up to where they make no sense.
+pub(super) fn most_in(mut rest: &[u8]) -> usize {
     let mut most = 0usize;
-    while let Ok(word) = take(&mut rest) {
+    while let Ok(magic) = take(&mut rest) {
+        if *magic == MAGIC {
+            let Ok(held) = most_in_frame(&mut rest) else { break };
+            most = most.saturating_add(held);
+        } else if take(&mut rest).and_then(|len| bytes(&mut rest, u32::from_le_bytes(*len) as usize)).is_err() {
+            break;
+        }
+    }
+    most
+}
+
+fn most_in_frame(rest: &mut &[u8]) -> Result<usize, CodecFault> {
+    let frame = descriptor(rest)?;
+    let mut most = 0usize;
+    while let Ok(word) = take(rest) {
         let word = u32::from_le_bytes(*word);
         let len = (word & !RAW) as usize;
         let skip = len.saturating_add(if frame.has_block_checksums { 4 } else { 0 });
-        if word == 0 || bytes(&mut rest, skip).is_err() {
+        if word == 0 {
+            bytes(rest, if frame.has_content_checksum { 4 } else { 0 })?;
+            break;
+        }
+        if bytes(rest, skip).is_err() {
             break;
         }
         let expanded = len.saturating_mul(if word & RAW != 0 { 1 } else { MOST_PER_BYTE });
         most = most.saturating_add(expanded.min(frame.block_max));
     }
-    most
+    Ok(most)
 }
 
 fn take<'a, const N: usize>(input: &mut &'a [u8]) -> Result<&'a [u8; N], CodecFault> {

@@ -221,16 +221,20 @@ impl fmt::Debug for Decompressor {
     }
 }
 
-/// The most bytes `len` bytes of a codec can decompress to, whatever they hold.
+/// The most bytes `packed` can decompress to, whatever it holds, or 0 where it makes no sense: found without decompressing,
+/// from the lengths of its blocks where the codec tells them.
 ///
-/// gzip's longest match is 258 bytes in two bits, LZ4 counts 255 a byte, snappy copies 64 bytes with three, and a zstd
-/// block of four bytes gives 128 KiB.
-pub fn most_decompressed(codec: Compression, len: usize) -> usize {
+/// gzip's longest match is 258 bytes in two bits, LZ4 counts 255 a byte, snappy copies 64 bytes with three.
+pub fn most_decompressed(codec: Compression, packed: &[u8]) -> usize {
     match codec {
-        Compression::None => len,
-        Compression::Gzip => len.saturating_mul(1032),
-        Compression::Snappy => len.saturating_mul(22).saturating_add(64),
-        Compression::Lz4 => len.saturating_mul(255),
-        Compression::Zstd => (len / 4).saturating_add(1).saturating_mul(128 << 10),
+        Compression::None => packed.len(),
+        Compression::Gzip => packed.len().saturating_mul(1032),
+        Compression::Snappy => packed.len().saturating_mul(22).saturating_add(64),
+        #[cfg(feature = "lz4")]
+        Compression::Lz4 => lz4::most_in(packed),
+        #[cfg(feature = "zstd")]
+        Compression::Zstd => zstd::most_in(packed).unwrap_or(0),
+        #[allow(unreachable_patterns, reason = "reached where a codec is left out")]
+        _ => 0,
     }
 }

@@ -59,7 +59,7 @@ fn block(decoder: &mut Decoder, packed: &[u8], to: &mut Plain) -> Result<(), Cod
 /// What a block says it decompresses to, if that is possible at all.
 fn length_of(packed: &[u8]) -> Result<usize, CodecFault> {
     let len = decompress_len(packed).map_err(|error| corrupt(error.to_string()))?;
-    if packed.is_empty() || len > most_decompressed(Compression::Snappy, packed.len()) {
+    if packed.is_empty() || len > most_decompressed(Compression::Snappy, packed) {
         return Err(corrupt(format!("{} bytes that claim to hold {len}", packed.len())));
     }
     Ok(len)

@@ -55,7 +55,7 @@ impl Reader {
 
 /// The most the blocks of all frames can hold, found by walking their lengths. Fails where a frame says it holds more
 /// than its blocks can, so that what it says is never what is allocated.
-fn most_in(input: &[u8]) -> Result<usize, CodecFault> {
+pub(super) fn most_in(input: &[u8]) -> Result<usize, CodecFault> {
     let (mut rest, mut most) = (input, 0usize);
     while let Some(magic) = le(&mut rest, 4) {
         if magic & 0xffff_fff0 == 0x184d_2a50 {
