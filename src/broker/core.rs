@@ -18,6 +18,7 @@ use super::timers::Timers;
 use super::topics::Topics;
 use super::txn::{Marker, Transactions};
 use crate::types::TopicPartition;
+use crate::wire::codec::Decompressor;
 use crate::wire::frame;
 
 /// What happens to the cluster.
@@ -93,6 +94,8 @@ pub struct Core {
     pub(super) timers: Timers<Timer>,
     pub(super) fetches: Fetches,
     pub(super) produces: Produces,
+    /// For batches that are looked into before they are written.
+    pub(super) decompressor: Decompressor,
     pub(super) transactions: Transactions,
     pub(super) groups: Groups,
     pub(super) coordinators: Coordinators,
@@ -117,6 +120,7 @@ impl Core {
             timers: Timers::default(),
             fetches: Fetches::default(),
             produces: Produces::default(),
+            decompressor: Decompressor::default(),
             transactions: Transactions::default(),
             groups: Groups::default(),
             coordinators: Coordinators::default(),

@@ -8,6 +8,7 @@ use super::producer_state::{Admission, KeptBatch, Producers};
 use crate::error::ErrorCode;
 use crate::types::{IsolationLevel, ProducerIdentity, TransactionVersion};
 use crate::wire::batch::{self, Batch, Batches, ControlKind};
+use crate::wire::codec::Decompressor;
 
 /// An aborted transaction, as readers of committed records need to know it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -288,11 +289,12 @@ impl Log {
     fn first_in(&self, batch: &Batch, wanted: impl Fn(i64) -> bool) -> Option<Found> {
         let epoch = batch.header.partition_leader_epoch;
         let first = batch.header.base_offset.max(self.start);
-        if batch.header.compression() != Some(batch::Compression::None) {
+        if !batch.header.compression().is_some_and(batch::Compression::is_compiled_in) {
             return Some((batch.header.max_timestamp_ms, first, epoch));
         }
-        let mut records = batch.records().map_while(Result::ok).filter(|record| record.offset >= self.start);
-        let found = records.find(|record| wanted(record.timestamp_ms))?;
+        let mut decompressor = Decompressor::default();
+        let records = batch.records_with(&mut decompressor).map_while(Result::ok);
+        let found = records.filter(|record| record.offset >= self.start).find(|record| wanted(record.timestamp_ms))?;
         Some((found.timestamp_ms, found.offset, epoch))
     }
 }

@@ -12,6 +12,7 @@ use super::topics::Topic;
 use crate::error::ErrorCode;
 use crate::types::{TopicId, TopicName, TopicPartition};
 use crate::wire::batch::{Batch, Batches, Compression};
+use crate::wire::codec::{Decompressor, Plain};
 use crate::wire::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
@@ -19,6 +20,9 @@ use crate::wire::messages::{ProduceRequest, ProduceResponse, TransactionalId};
 
 /// How far a record's timestamp may lie ahead of the broker's clock (`message.timestamp.after.max.ms`).
 const TIMESTAMP_AFTER_MAX_MS: i64 = 3_600_000;
+
+/// Where a batch says which format it has.
+const AT_MAGIC: usize = 16;
 
 /// Produce requests that wait for replicas.
 #[derive(Default, Debug)]
@@ -130,10 +134,12 @@ impl Core {
             return Err(by_log(ErrorCode::NOT_ENOUGH_REPLICAS));
         }
         let append_time = self.log_append_time(topic);
-        let batch = self.checked(topic, records.unwrap_or_default(), job.version)?;
+        let max_bytes = topic.config("max.message.bytes").unwrap_or(self.settings.message_max_bytes);
+        let batch = checked(records.unwrap_or_default(), max_bytes, job.version, &mut self.decompressor)?;
         let latest = self.now_ms().saturating_add(TIMESTAMP_AFTER_MAX_MS);
         if append_time.is_none() && batch.header.max_timestamp_ms > latest {
-            return Err(Refused { records: later_than(&batch, latest), ..by_log(ErrorCode::INVALID_TIMESTAMP) });
+            let records = later_than(&batch, latest, &mut self.decompressor);
+            return Err(Refused { records, ..by_log(ErrorCode::INVALID_TIMESTAMP) });
         }
         let first_of_v2 = self.enlist_batch(job.transactional_id, &batch, tp, job.version)?;
         let partition = self.topics.partition_mut(tp).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
@@ -146,22 +152,6 @@ impl Core {
     fn log_append_time(&self, topic: &Topic) -> Option<i64> {
         let kind = topic.configs.get("message.timestamp.type").map(String::as_str);
         (kind == Some("LogAppendTime")).then(|| self.now_ms())
-    }
-
-    /// The one whole batch in `records`, if its header is one a client may send.
-    fn checked(&self, topic: &Topic, records: Bytes, version: i16) -> Result<Batch, ErrorCode> {
-        let length = records.len();
-        let batch = Batches::new(records).next().ok_or(ErrorCode::INVALID_RECORD)?;
-        let batch = batch.map_err(|_| ErrorCode::CORRUPT_MESSAGE)?;
-        if batch.bytes.len() != length {
-            return Err(ErrorCode::INVALID_RECORD);
-        }
-        if length > topic.config("max.message.bytes").unwrap_or(self.settings.message_max_bytes) {
-            return Err(ErrorCode::MESSAGE_TOO_LARGE);
-        }
-        batch.verify_crc().map_err(|_| ErrorCode::CORRUPT_MESSAGE)?;
-        check_header(&batch, version)?;
-        Ok(batch)
     }
 
     /// Replicates what was written, at once or later, and wakes those who wait for it.
@@ -270,9 +260,48 @@ impl Core {
     }
 }
 
-/// The records from after `latest`; those of a compressed batch are not looked at.
-fn later_than(batch: &Batch, latest: i64) -> Vec<BatchIndexAndErrorMessage> {
-    let late = (0..).zip(batch.records().map_while(Result::ok)).filter(|(_, record)| record.timestamp_ms > latest);
+/// The one whole batch in `records`, if it is one a client may send.
+fn checked(records: Bytes, max_bytes: usize, version: i16, to: &mut Decompressor) -> Result<Batch, ErrorCode> {
+    let length = records.len();
+    let is_old = matches!(records.get(AT_MAGIC), Some(0 | 1));
+    let batch = Batches::new(records).next().ok_or(ErrorCode::INVALID_RECORD)?;
+    let batch = batch.map_err(|_| if is_old { ErrorCode::INVALID_RECORD } else { ErrorCode::CORRUPT_MESSAGE })?;
+    if batch.bytes.len() != length {
+        return Err(ErrorCode::INVALID_RECORD);
+    }
+    if length > max_bytes {
+        return Err(ErrorCode::MESSAGE_TOO_LARGE);
+    }
+    batch.verify_crc().map_err(|_| ErrorCode::CORRUPT_MESSAGE)?;
+    check_header(&batch, version)?;
+    check_records(&batch, to)?;
+    Ok(batch)
+}
+
+/// Looks into a batch as Kafka's `LogValidator` does: a compressed one must begin at offset 0 and decompress, which it
+/// answers with no better word than UNKNOWN_SERVER_ERROR; every record must be sound, and as many as the header says.
+///
+/// A codec that was left out of this build is taken on trust.
+fn check_records(batch: &Batch, decompressor: &mut Decompressor) -> Result<(), ErrorCode> {
+    let mut plain = Plain::new();
+    let records = if !batch.is_compressed() {
+        batch.records()
+    } else if !batch.header.compression().is_some_and(Compression::is_compiled_in) {
+        return Ok(());
+    } else {
+        let unpacked = batch.decompress_into(decompressor, &mut plain);
+        if unpacked.is_err() || batch.header.base_offset != 0 {
+            return Err(ErrorCode::UNKNOWN_SERVER_ERROR);
+        }
+        batch.records_in(plain.bytes())
+    };
+    records.map(|record| record.map(drop)).collect::<Result<(), _>>().map_err(|_| ErrorCode::INVALID_RECORD)
+}
+
+/// The records from after `latest`.
+fn later_than(batch: &Batch, latest: i64, decompressor: &mut Decompressor) -> Vec<BatchIndexAndErrorMessage> {
+    let records = batch.records_with(decompressor).map_while(Result::ok);
+    let late = (0..).zip(records).filter(|(_, record)| record.timestamp_ms > latest);
     let named = late.map(|(index, record)| {
         let message = format!("the timestamp {} is after {latest}", record.timestamp_ms);
         let error = BatchIndexAndErrorMessage::default().with_batch_index(index);
@@ -284,7 +313,8 @@ fn later_than(batch: &Batch, latest: i64) -> Vec<BatchIndexAndErrorMessage> {
 fn check_header(batch: &Batch, version: i16) -> Result<(), ErrorCode> {
     let header = &batch.header;
     match header.compression() {
-        None => return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE),
+        // Kafka falls over a number it does not know.
+        None => return Err(ErrorCode::UNKNOWN_SERVER_ERROR),
         Some(Compression::Zstd) if version < 7 => return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE),
         Some(_) => {}
     }
