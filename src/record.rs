@@ -181,43 +181,51 @@ pub(crate) fn nullable<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
 }
 
 /// A zigzag varint of at most five bytes off the front.
-#[inline]
+#[inline(always)]
 pub(crate) fn varint(rest: &mut &[u8]) -> Option<i32> {
-    let raw = match rest.split_first() {
-        Some((&byte, tail)) if byte < 0x80 => {
-            *rest = tail;
-            u32::from(byte)
-        }
-        _ => u32::try_from(long_varint(rest, 5)?).ok()?,
+    let (raw, tail) = match short_varint(rest) {
+        Some(short) => short,
+        None => long_varint(rest, 5)?,
     };
+    *rest = tail;
+    let raw = u32::try_from(raw).ok()?;
     Some((raw >> 1) as i32 ^ -((raw & 1) as i32))
 }
 
 /// A zigzag varint of at most ten bytes off the front.
-#[inline]
+#[inline(always)]
 pub(crate) fn varlong(rest: &mut &[u8]) -> Option<i64> {
-    let raw = match rest.split_first() {
-        Some((&byte, tail)) if byte < 0x80 => {
-            *rest = tail;
-            u64::from(byte)
-        }
-        _ => long_varint(rest, 10)?,
+    let (raw, tail) = match short_varint(rest) {
+        Some(short) => short,
+        None => long_varint(rest, 10)?,
     };
+    *rest = tail;
     Some((raw >> 1) as i64 ^ -((raw & 1) as i64))
 }
 
-/// A varint of at most `max` bytes; `None` where it is cut off, longer, or has bits above the 64th.
-#[inline]
-fn long_varint(rest: &mut &[u8], max: usize) -> Option<u64> {
+/// A varint of one or two bytes, all that deltas and the lengths of most records need, and what follows it.
+#[inline(always)]
+fn short_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    match bytes {
+        [byte @ 0..0x80, tail @ ..] => Some((u64::from(*byte), tail)),
+        [low, high @ 0..0x80, tail @ ..] => Some((u64::from(low & 0x7f) | u64::from(*high) << 7, tail)),
+        _ => None,
+    }
+}
+
+/// A varint of at most `max` bytes and what follows it; `None` where it is cut off, longer, or has bits above the 64th.
+///
+/// Takes and gives slices by value, so that a caller's own can stay in registers.
+#[cold]
+fn long_varint(bytes: &[u8], max: usize) -> Option<(u64, &[u8])> {
     let mut raw: u64 = 0;
-    for (i, &byte) in rest.iter().take(max).enumerate() {
+    for (i, &byte) in bytes.iter().take(max).enumerate() {
         if i == 9 && byte > 1 {
             return None;
         }
         raw |= u64::from(byte & 0x7f) << (7 * i);
         if byte < 0x80 {
-            *rest = rest.get(i + 1..)?;
-            return Some(raw);
+            return Some((raw, bytes.get(i + 1..)?));
         }
     }
     None

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::versioned::{Decoder, Versioned, put_bytes, put_list};
 use super::{Epoch, Source};
 use crate::error::{Error, ErrorKind, Operation, Recovery, Result};
+use crate::wire::crc32c;
 
 const MAGIC: &[u8; 8] = b"milenack";
 
@@ -222,7 +223,7 @@ fn manifest_name(epoch: u64) -> String {
 fn sealed(payload: &[u8]) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     out.extend_from_slice(&(payload.len() as u64).to_le_bytes());
-    out.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+    out.extend_from_slice(&crc32c(payload).to_le_bytes());
     out.extend_from_slice(payload);
     out
 }
@@ -232,7 +233,7 @@ fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
     let (length, rest) = rest.split_first_chunk::<8>()?;
     let (checksum, payload) = rest.split_first_chunk::<4>()?;
     let is_whole = u64::from_le_bytes(*length) == payload.len() as u64;
-    (is_whole && u32::from_le_bytes(*checksum) == crc32c::crc32c(payload)).then_some(payload)
+    (is_whole && u32::from_le_bytes(*checksum) == crc32c(payload)).then_some(payload)
 }
 
 fn lock(directory: &Path) -> Result<File> {

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod batch;
 pub mod codec;
+mod crc;
 mod cursor;
 pub mod frame;
 pub mod guard;
@@ -18,6 +19,8 @@ mod schema;
 mod schema_table;
 
 pub use kafka_protocol::protocol::{Request, StrBytes};
+
+pub use crc::crc32c;
 
 use std::fmt;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::PreparedTransaction;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::types::{ProducerIdentity, TopicPartition, TransactionVersion};
+use crate::wire::crc32c;
 
 /// The only layout so far. Numbers are varints of seven bits a byte, low ones first, unless said otherwise:
 ///
@@ -32,7 +33,7 @@ pub(super) fn encode(prepared: &PreparedTransaction) -> Vec<u8> {
         put_number(&mut out, run.len() as u64);
         run.iter().for_each(|tp| out.extend_from_slice(&tp.partition.to_be_bytes()));
     }
-    let crc = crc32c::crc32c(&out);
+    let crc = crc32c(&out);
     out.extend_from_slice(&crc.to_be_bytes());
     out
 }
@@ -50,7 +51,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<PreparedTransaction> {
         None => return Err(damaged("nothing")),
     }
     let (body, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or_else(|| damaged("cut short"))?;
-    if crc32c::crc32c(body) != u32::from_be_bytes(*crc) {
+    if crc32c(body) != u32::from_be_bytes(*crc) {
         return Err(damaged("the checksum does not match: the bytes were damaged or cut short"));
     }
     let mut reader = Reader(body.get(1..).unwrap_or_default());
@@ -196,7 +197,7 @@ mod tests {
     }
 
     fn sealed(mut body: Vec<u8>) -> Vec<u8> {
-        let crc = crc32c::crc32c(&body);
+        let crc = crc32c(&body);
         body.extend_from_slice(&crc.to_be_bytes());
         body
     }

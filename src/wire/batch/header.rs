@@ -3,6 +3,8 @@
 use crate::record::TimestampType;
 use crate::types::ProducerIdentity;
 
+use crate::wire::crc32c;
+
 use super::{BATCH_HEADER_LEN, BatchFault, Compression};
 
 /// Bytes of the base offset and the length itself, which the length does not count.
@@ -157,6 +159,6 @@ pub(super) fn patch<const N: usize>(batch: &mut [u8], position: usize, bytes: [u
 
 /// Checksums everything behind the checksum, in a buffer known to hold a header.
 pub(super) fn patch_crc(batch: &mut [u8]) {
-    let crc = crc32c::crc32c(&batch[AT_ATTRIBUTES..]);
+    let crc = crc32c(&batch[AT_ATTRIBUTES..]);
     patch(batch, AT_CRC, crc.to_be_bytes());
 }

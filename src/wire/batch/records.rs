@@ -10,9 +10,13 @@ pub struct Records<'a> {
     rest: &'a [u8],
     left: i32,
     base_offset: i64,
-    last_offset: i64,
+    /// What no record's offset is further than from the base.
+    last_offset_delta: u32,
+    /// What the deltas are added to, or every record's time under LogAppendTime.
     base_timestamp_ms: i64,
-    append_time_ms: Option<i64>,
+    /// The bits of the deltas that count: all, or none under LogAppendTime.
+    delta_mask: i64,
+    timestamp_type: TimestampType,
     fault: Option<BatchFault>,
 }
 
@@ -20,14 +24,19 @@ impl<'a> Records<'a> {
     /// Walks `rest`, the records of `batch` as they were before they were compressed.
     pub(super) fn new(batch: &Batch, rest: &'a [u8]) -> Self {
         let header = &batch.header;
-        let is_append_time = header.timestamp_type() == TimestampType::LogAppendTime;
+        let timestamp_type = header.timestamp_type();
+        let (base_timestamp_ms, delta_mask) = match timestamp_type {
+            TimestampType::CreateTime => (header.base_timestamp_ms, -1),
+            TimestampType::LogAppendTime => (header.max_timestamp_ms, 0),
+        };
         Self {
             rest,
             left: header.record_count,
             base_offset: header.base_offset,
-            last_offset: header.last_offset(),
-            base_timestamp_ms: header.base_timestamp_ms,
-            append_time_ms: is_append_time.then_some(header.max_timestamp_ms),
+            last_offset_delta: u32::try_from(header.last_offset_delta).unwrap_or(0),
+            base_timestamp_ms,
+            delta_mask,
+            timestamp_type,
             fault: None,
         }
     }
@@ -39,15 +48,16 @@ impl<'a> Records<'a> {
             rest: &[],
             left: 0,
             base_offset: fault.base_offset,
-            last_offset: fault.base_offset,
+            last_offset_delta: 0,
             base_timestamp_ms: -1,
-            append_time_ms: None,
+            delta_mask: -1,
+            timestamp_type: TimestampType::CreateTime,
             fault: Some(fault),
         }
     }
 
     /// The record `body` holds, or what is wrong with it.
-    #[inline]
+    #[inline(always)]
     fn decode(&self, body: &'a [u8]) -> Result<Record<'a>, &'static str> {
         // The record's attributes are unused.
         let (_, mut rest) = body.split_first().ok_or("empty")?;
@@ -57,23 +67,23 @@ impl<'a> Records<'a> {
         let key = nullable(rest).ok_or("bad key length")?;
         let value = nullable(rest).ok_or("bad value length")?;
         let headers = headers(rest)?;
-        let offset = self.base_offset.checked_add(i64::from(offset_delta));
-        let offset = offset.filter(|o| (self.base_offset..=self.last_offset).contains(o));
-        let offset = offset.ok_or("offset outside its batch")?;
+        // A negative delta is a large one here.
+        if offset_delta as u32 > self.last_offset_delta {
+            return Err("offset outside its batch");
+        }
+        // The header was checked: no offset of its batch is above the largest.
+        let offset = self.base_offset.wrapping_add(i64::from(offset_delta));
         // Wraps as Java's does: the writer's difference wrapped too.
-        let timestamp_ms = self.append_time_ms.unwrap_or(self.base_timestamp_ms.wrapping_add(timestamp_delta));
-        let timestamp_type = match self.append_time_ms {
-            Some(_) => TimestampType::LogAppendTime,
-            None => TimestampType::CreateTime,
-        };
-        Ok(Record { offset, timestamp_ms, timestamp_type, key, value, headers })
+        let timestamp_ms = self.base_timestamp_ms.wrapping_add(timestamp_delta & self.delta_mask);
+        Ok(Record { offset, timestamp_ms, timestamp_type: self.timestamp_type, key, value, headers })
     }
 
-    #[inline]
+    #[inline(always)]
     fn step(&mut self) -> Result<Record<'a>, &'static str> {
-        let length = varint(&mut self.rest).ok_or("bad length")?;
+        let mut rest = self.rest;
+        let length = varint(&mut rest).ok_or("bad length")?;
         let length = usize::try_from(length).map_err(|_| "negative length")?;
-        let (body, rest) = self.rest.split_at_checked(length).ok_or("longer than its batch")?;
+        let (body, rest) = rest.split_at_checked(length).ok_or("longer than its batch")?;
         self.rest = rest;
         self.decode(body)
     }
@@ -116,8 +126,16 @@ impl<'a> Iterator for Records<'a> {
 }
 
 /// The headers, which must fill the rest of the record exactly.
-#[inline]
+#[inline(always)]
 fn headers<'a>(rest: &mut &'a [u8]) -> Result<Headers<'a>, &'static str> {
+    if **rest == [0] {
+        return Ok(Headers::EMPTY);
+    }
+    some_headers(rest)
+}
+
+fn some_headers<'a>(mut rest: &'a [u8]) -> Result<Headers<'a>, &'static str> {
+    let rest = &mut rest;
     let count = varint(rest).and_then(|c| u32::try_from(c).ok()).ok_or("bad header count")?;
     let bytes = *rest;
     for _ in 0..count {
