@@ -5,5 +5,6 @@ pub mod hostile;
 pub mod live;
 pub mod milena_bin;
 pub mod scripts;
+pub mod security;
 pub mod sim;
 pub mod tcp_broker;

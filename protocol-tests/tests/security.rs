@@ -9,9 +9,7 @@ use milena::config::security::{OAuthBearer, SaslMechanism, Secret, Security, Sec
 use milena::connection::{Connection, Environment};
 use milena::{BrokerId, ErrorCode, ErrorKind, Recovery, Result};
 
-mod security_support;
-
-use security_support::{CANARY, assert_nothing_leaked, traced};
+use protocol_tests::security::{CANARY, assert_nothing_leaked, traced};
 
 const USER: &str = "alice";
 

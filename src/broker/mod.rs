@@ -31,6 +31,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tls;
 mod topics;
 mod txn;
 mod txn_api;
@@ -44,3 +45,5 @@ pub use memory::MemoryCluster;
 pub use sasl::SaslSettings;
 pub use settings::{ApiRange, Feature, Settings};
 pub use tcp::TcpCluster;
+#[cfg(feature = "tls")]
+pub use tls::TlsSettings;

@@ -10,12 +10,17 @@ use tokio::task::JoinSet;
 use super::control::Control;
 use super::driver::Shared;
 use super::settings::Settings;
+#[cfg(feature = "tls")]
+use super::tls::TlsSettings;
+use super::tls::Wrap;
 
 /// A cluster that listens on TCP. Dropping it stops it.
 #[derive(Debug)]
 pub struct TcpCluster {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
+    wrap: Wrap,
     /// The clock and the listeners, aborted when dropped.
     _tasks: JoinSet<()>,
 }
@@ -32,6 +37,24 @@ impl TcpCluster {
     ///
     /// Port 0 lets the system choose each port. Fails if an address cannot be bound.
     pub async fn bind(settings: Settings, first: SocketAddr) -> io::Result<Self> {
+        Self::bind_with(settings, first, Wrap::default()).await
+    }
+
+    /// As [`bind`](TcpCluster::bind), with TLS on every listener.
+    ///
+    /// Fails with `InvalidInput` on certificates or keys that cannot be used.
+    #[cfg(feature = "tls")]
+    pub async fn bind_tls(settings: Settings, first: SocketAddr, tls: &TlsSettings) -> io::Result<Self> {
+        Self::bind_with(settings, first, Wrap::new(tls)?).await
+    }
+
+    /// Shows new connections another certificate from here on, or trusts other clients; open ones stay.
+    #[cfg(feature = "tls")]
+    pub fn set_tls(&self, tls: &TlsSettings) -> io::Result<()> {
+        self.wrap.set(tls)
+    }
+
+    async fn bind_with(settings: Settings, first: SocketAddr, wrap: Wrap) -> io::Result<Self> {
         let brokers = settings.brokers;
         let shared = Arc::new(Shared::new(settings));
         let (mut tasks, mut addresses) = (JoinSet::new(), Vec::new());
@@ -41,10 +64,10 @@ impl TcpCluster {
             let address = listener.local_addr()?;
             shared.with(|core| core.set_address(broker, advertised(address), address.port()));
             addresses.push(address);
-            tasks.spawn(accept(shared.clone(), broker, listener));
+            tasks.spawn(accept(shared.clone(), wrap.clone(), broker, listener));
         }
         tasks.spawn(shared.clone().keep_time());
-        Ok(Self { shared, addresses, _tasks: tasks })
+        Ok(Self { shared, addresses, wrap, _tasks: tasks })
     }
 
     /// Where each broker listens, by id.
@@ -67,10 +90,10 @@ fn advertised(address: SocketAddr) -> String {
     }
 }
 
-async fn accept(shared: Arc<Shared>, broker: i32, listener: TcpListener) {
+async fn accept(shared: Arc<Shared>, wrap: Wrap, broker: i32, listener: TcpListener) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => serve(&shared, broker, stream),
+            Ok((stream, _)) => serve(&shared, &wrap, broker, stream),
             Err(error) => {
                 // Out of file descriptors, say: others may close theirs.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -80,9 +103,9 @@ async fn accept(shared: Arc<Shared>, broker: i32, listener: TcpListener) {
     }
 }
 
-fn serve(shared: &Arc<Shared>, broker: i32, stream: TcpStream) {
+fn serve(shared: &Arc<Shared>, wrap: &Wrap, broker: i32, stream: TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps Nagle's algorithm");
     }
-    tokio::spawn(shared.clone().serve(broker, stream));
+    tokio::spawn(wrap.clone().serve(shared.clone(), broker, stream));
 }

@@ -11,6 +11,8 @@ pub use sasl::{
 pub use secret::Secret;
 #[cfg(feature = "tls")]
 pub use tls::CryptoProvider;
+#[cfg(feature = "tls")]
+pub(crate) use tls::Loaded;
 pub use tls::{Identity, Pem, Roots, TlsConfig, TlsVersion};
 
 use crate::error::{Error, Result};

@@ -15,6 +15,7 @@ pub(crate) mod scripted;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod tls;
 mod transport;
 
 use std::fmt;

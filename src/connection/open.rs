@@ -14,6 +14,7 @@ use super::frames::Frames;
 use super::handshake::{Handshake, Refusal, Step};
 use super::login;
 use super::sasl::Next;
+use super::tls;
 use super::transport::{Environment, Stream};
 use super::{Connection, Inner, address};
 use crate::config::ClientConfig;
@@ -66,7 +67,9 @@ async fn shake_hands(
     loop {
         *stage = "connecting";
         let dialled = environment.dial.dial(host, port).await;
-        let mut stream = dialled.map_err(|e| Refusal::Peer(e.to_string()))?;
+        let stream = dialled.map_err(|e| Refusal::Peer(e.to_string()))?;
+        *stage = "the TLS handshake";
+        let mut stream = tls::secure(&config.security, host, stream).await?;
         *stage = "waiting for the answer to ApiVersions";
         let mut frames = Frames::default();
         if let Some(versions) = exchange(&mut handshake, &mut stream, &mut frames).await? {
@@ -115,13 +118,18 @@ async fn read_step(
             Ok(None) => {}
             Err(bad) => return Err(handshake.handle_bad_length(bad.length, frames.unread())),
         }
-        match stream.read_buf(&mut frames.spare()).await {
+        let error = match stream.read_buf(&mut frames.spare()).await {
             Ok(0) => return handshake.handle_closed(frames.unread()),
-            Ok(_) => {}
-            Err(_) if write_error.is_some() => return handshake.handle_closed(frames.unread()),
-            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return handshake.handle_closed(frames.unread()),
-            Err(e) => return Err(Refusal::Peer(format!("reading the answer to ApiVersions failed: {e}"))),
+            Ok(_) => continue,
+            Err(error) => error,
+        };
+        if let Some(refusal) = tls::refusal_of_read(&error) {
+            return Err(refusal);
         }
+        if write_error.is_some() || error.kind() == io::ErrorKind::ConnectionReset {
+            return handshake.handle_closed(frames.unread());
+        }
+        return Err(Refusal::Peer(format!("reading the answer to ApiVersions failed: {error}")));
     }
 }
 

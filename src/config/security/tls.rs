@@ -1,9 +1,13 @@
 //! Settings of TLS: whom to trust, who we are, and how strict to be. Files are named here and read where they are used.
 
+use std::any::Any;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use super::Secret;
+#[cfg(feature = "tls")]
+use crate::error::{Error, ErrorKind, Operation, Result};
 
 /// A version of TLS.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -72,6 +76,21 @@ pub struct TlsConfig {
     /// Who does the cryptography; `None` for the default of this machine's CPU.
     #[cfg(feature = "tls")]
     pub provider: Option<CryptoProvider>,
+    /// What was made of these settings, for all connections of all clones.
+    pub(crate) loaded: Loaded,
+}
+
+/// What the connections made of a config last, kept where all its clones find it.
+#[derive(Clone, Default)]
+pub(crate) struct Loaded(#[cfg_attr(not(feature = "tls"), allow(dead_code))] pub(crate) Arc<Mutex<Option<Kept>>>);
+
+/// Only the room that keeps it knows what it is.
+type Kept = Arc<dyn Any + Send + Sync>;
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Loaded")
+    }
 }
 
 impl Default for TlsConfig {
@@ -85,7 +104,20 @@ impl Default for TlsConfig {
             server_name: None,
             #[cfg(feature = "tls")]
             provider: None,
+            loaded: Loaded::default(),
         }
+    }
+}
+
+impl TlsConfig {
+    /// The same, trusting these.
+    pub fn with_roots(self, roots: Roots) -> Self {
+        Self { roots, ..self }
+    }
+
+    /// The same, with this certificate to show, or none.
+    pub fn with_identity(self, identity: Option<Identity>) -> Self {
+        Self { identity, ..self }
     }
 }
 
@@ -106,17 +138,31 @@ impl PartialEq for TlsConfig {
 /// An implementation of TLS's cryptography: any `rustls::crypto::CryptoProvider` of rustls 0.23.
 #[cfg(feature = "tls")]
 #[derive(Clone)]
-pub struct CryptoProvider(std::sync::Arc<rustls::crypto::CryptoProvider>);
+pub struct CryptoProvider(Arc<rustls::crypto::CryptoProvider>);
 
 #[cfg(feature = "tls")]
 impl CryptoProvider {
     /// Takes a provider that was built elsewhere, as `rustls::crypto::ring::default_provider()`.
     pub fn new(provider: rustls::crypto::CryptoProvider) -> Self {
-        Self(std::sync::Arc::new(provider))
+        Self(Arc::new(provider))
+    }
+
+    /// The provider in Rust, if this machine's CPU has what it needs (on x86-64: AVX2, AES and the like).
+    ///
+    /// Fails elsewhere with the way out: another provider in [`TlsConfig::provider`].
+    pub fn for_this_cpu() -> Result<Self> {
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        if graviola::util::is_cpu_supported() {
+            static SHARED: std::sync::OnceLock<CryptoProvider> = std::sync::OnceLock::new();
+            return Ok(SHARED.get_or_init(|| Self::new(rustls_graviola::default_provider())).clone());
+        }
+        let detail = "the CPU lacks instructions that TLS's cryptography in Rust needs; give another rustls \
+                      CryptoProvider in TlsConfig::provider";
+        Err(Error::new(Operation::Config, ErrorKind::Unsupported, "security.protocol", detail))
     }
 
     /// The provider inside.
-    pub fn get(&self) -> &std::sync::Arc<rustls::crypto::CryptoProvider> {
+    pub fn get(&self) -> &Arc<rustls::crypto::CryptoProvider> {
         &self.0
     }
 }
@@ -124,7 +170,7 @@ impl CryptoProvider {
 #[cfg(feature = "tls")]
 impl PartialEq for CryptoProvider {
     fn eq(&self, other: &Self) -> bool {
-        std::sync::Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
