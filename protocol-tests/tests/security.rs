@@ -129,3 +129,60 @@ async fn a_token_that_has_expired_is_refused() {
     assert_eq!(error.code(), Some(ErrorCode::SASL_AUTHENTICATION_FAILED));
     assert!(error.to_string().contains("invalid_token"), "{error}");
 }
+
+/// Requests in a row, four at a time, for as long as three logins hold.
+async fn keep_asking(connection: &Connection, time: Duration) -> u32 {
+    let (until, mut asked) = (tokio::time::Instant::now() + time, 0);
+    while tokio::time::Instant::now() < until {
+        let (a, b, c, d) = tokio::join!(ask(connection), ask(connection), ask(connection), ask(connection));
+        for answer in [a, b, c, d] {
+            answer.unwrap_or_else(|e| panic!("request {asked}: {e}"));
+            asked += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    asked
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_is_renewed_between_requests_and_none_is_lost() {
+    let _traced = traced();
+    let cluster = cluster(|sasl| sasl.max_reauth = Some(Duration::from_millis(400))).await;
+    for mechanism in [plain(USER, CANARY), scram256(USER, CANARY), token(USER)] {
+        let connection = open(&with(mechanism), cluster.addresses()[0]).await.unwrap();
+        assert!(keep_asking(&connection, Duration::from_millis(1500)).await > 20);
+        assert!(!connection.is_closed(), "one connection served them all");
+    }
+    assert_nothing_leaked("");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_slept_past_its_login_logs_in_before_it_asks() {
+    let cluster = cluster(|sasl| sasl.max_reauth = Some(Duration::from_millis(200))).await;
+    for mechanism in [scram512(USER, CANARY), token(USER)] {
+        let connection = open(&with(mechanism), cluster.addresses()[0]).await.unwrap();
+        ask(&connection).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        ask(&connection).await.unwrap();
+        assert!(!connection.is_closed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_is_gone_is_told_so_by_the_next_connection() {
+    let mut sasl = SaslSettings::for_user(USER, CANARY);
+    sasl.max_reauth = Some(Duration::from_millis(300));
+    let settings = Settings { sasl: Some(sasl.clone()), ..Settings::default() };
+    let cluster = TcpCluster::bind(settings.clone(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let config = with(scram256(USER, CANARY));
+    let connection = open(&config, cluster.addresses()[0]).await.unwrap();
+    ask(&connection).await.unwrap();
+    sasl.users.clear();
+    let settings = Settings { sasl: Some(sasl), ..settings };
+    cluster.control(milena::broker::Control::Configure(Box::new(settings)));
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let error = ask(&connection).await.unwrap_err();
+    assert!(!error.maybe_applied() && error.recovery() == Recovery::Retry, "{error}");
+    let error = open(&config, cluster.addresses()[0]).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::SASL_AUTHENTICATION_FAILED), "{error}");
+}

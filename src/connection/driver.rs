@@ -14,7 +14,9 @@ use tokio::time::Sleep;
 
 use super::failure::Peer;
 use super::frames::Frames;
+use super::handshake::Refusal;
 use super::mux::{Cause, Mux, Outcome};
+use super::renewal::Renewal;
 use super::transport::Stream;
 use crate::error::Result;
 use crate::wire::frame::RequestFrame;
@@ -35,11 +37,13 @@ pub(super) enum Command {
     Mute(Duration),
 }
 
-/// Who waits, and for what API, so that the error can name it.
+/// Who waits.
 #[derive(Debug)]
-pub(super) struct Waiter {
-    api_key: i16,
-    answer: oneshot::Sender<Result<Bytes>>,
+pub(super) enum Waiter {
+    /// A caller, and for what API, so that the error can name it.
+    Caller { api_key: i16, answer: oneshot::Sender<Result<Bytes>> },
+    /// The renewal of the login.
+    Ourselves,
 }
 
 /// The task that owns the socket. Ends when the connection is closed or nobody holds it any more.
@@ -53,6 +57,7 @@ pub(super) struct Driver {
     /// No request has been answered yet.
     is_fresh: bool,
     timer: Timer,
+    renewal: Option<Renewal>,
     peer: Arc<Peer>,
 }
 
@@ -62,11 +67,12 @@ impl Driver {
         frames: Frames,
         inbox: mpsc::UnboundedReceiver<Command>,
         max_idle: Duration,
+        renewal: Option<Renewal>,
         peer: Arc<Peer>,
     ) -> Self {
         let mux = Mux::new(now(), max_idle);
         let (outgoing, timer) = (Outgoing::default(), Timer::default());
-        Self { stream, frames, outgoing, mux, inbox, is_held: true, is_fresh: true, timer, peer }
+        Self { stream, frames, outgoing, mux, inbox, is_held: true, is_fresh: true, timer, renewal, peer }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) {
@@ -110,7 +116,7 @@ impl Driver {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Submit { frame, deadline, expects_response, waiter } => {
-                let waiter = Waiter { api_key: frame.api_key, answer: waiter };
+                let waiter = Waiter::Caller { api_key: frame.api_key, answer: waiter };
                 self.mux.submit(now(), frame, deadline, expects_response, waiter);
             }
             Command::Mute(throttle) => self.mux.mute(now(), throttle),
@@ -142,9 +148,32 @@ impl Driver {
         }
     }
 
+    /// Goes on with what keeps the login alive.
+    fn poll_renewal(&mut self, cx: &mut Context<'_>) {
+        let Some(renewal) = &mut self.renewal else { return };
+        if let Err(refusal) = renewal.poll(cx, now(), &mut self.mux, || Waiter::Ourselves) {
+            self.login_failed(&refusal);
+        }
+    }
+
+    fn renewal_answered(&mut self, frame: Bytes) {
+        let Some(renewal) = &mut self.renewal else { return };
+        if let Err(refusal) = renewal.handle_answer(now(), &mut self.mux, frame, || Waiter::Ourselves) {
+            self.login_failed(&refusal);
+        }
+    }
+
+    /// The next connection will tell the callers why, with an error of its own.
+    fn login_failed(&mut self, refusal: &Refusal) {
+        tracing::warn!(peer = %self.peer, ?refusal, "logging in again failed");
+        self.mux.close(Cause::Lost("logging in again failed".into()));
+    }
+
     /// True if time has passed something, so that there may be more to write or to resolve.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let fired = self.mux.poll_timeout().is_some_and(|at| self.timer.poll(cx, at).is_ready());
+        let renewal = self.renewal.as_ref().and_then(|renewal| renewal.poll_timeout(&self.mux));
+        let next = self.mux.poll_timeout().into_iter().chain(renewal).min();
+        let fired = next.is_some_and(|at| self.timer.poll(cx, at).is_ready());
         if fired {
             self.mux.handle_timeout(now());
         }
@@ -152,7 +181,16 @@ impl Driver {
     }
 
     fn resolve(&mut self) {
-        while let Some((Waiter { api_key, answer }, outcome)) = self.mux.poll_outcome() {
+        while let Some((waiter, outcome)) = self.mux.poll_outcome() {
+            let (answer, outcome, api_key) = match (waiter, outcome) {
+                (Waiter::Caller { api_key, answer }, outcome) => (answer, outcome, api_key),
+                (Waiter::Ourselves, Outcome::Answered(frame)) => {
+                    self.renewal_answered(frame);
+                    continue;
+                }
+                // The connection ends, and says why to the callers.
+                (Waiter::Ourselves, _) => continue,
+            };
             let result = match outcome {
                 Outcome::Answered(frame) => Ok(frame),
                 Outcome::Written => Ok(Bytes::new()),
@@ -182,7 +220,9 @@ impl Future for Driver {
         let this = self.get_mut();
         loop {
             this.poll_read(cx);
+            this.resolve();
             this.poll_inbox(cx);
+            this.poll_renewal(cx);
             this.poll_write(cx);
             let fired = this.poll_timer(cx);
             this.resolve();

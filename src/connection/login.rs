@@ -12,19 +12,31 @@ use crate::config::ClientConfig;
 use crate::config::security::{SaslMechanism, SecurityProtocol};
 use crate::wire::api::BrokerVersions;
 
-/// An authentication to begin, if the protocol has one.
-pub(super) fn begin(
-    config: &ClientConfig,
-    host: &str,
-    versions: &BrokerVersions,
-) -> Result<Option<Authentication>, Refusal> {
-    if !config.security.protocol.has_sasl() {
-        return Ok(None);
+/// All that logging in on one connection takes, first or again.
+pub(super) struct Credentials {
+    mechanism: SaslMechanism,
+    client_id: String,
+    host: String,
+    versions: BrokerVersions,
+}
+
+impl Credentials {
+    /// What the settings say, if the protocol has SASL.
+    pub(super) fn new(config: &ClientConfig, host: &str, versions: &BrokerVersions) -> Result<Option<Self>, Refusal> {
+        if !config.security.protocol.has_sasl() {
+            return Ok(None);
+        }
+        let missing = || Refusal::Invalid("sasl.mechanism is not set, which security.protocol needs".into());
+        let mechanism = config.security.sasl.clone().ok_or_else(missing)?;
+        warn_of_plaintext(config.security.protocol, &mechanism);
+        let (client_id, host) = (config.client_id.clone(), host.to_owned());
+        Ok(Some(Self { mechanism, client_id, host, versions: versions.clone() }))
     }
-    let missing = || Refusal::Invalid("sasl.mechanism is not set, which security.protocol needs".into());
-    let mechanism = config.security.sasl.as_ref().ok_or_else(missing)?;
-    warn_of_plaintext(config.security.protocol, mechanism);
-    Authentication::new(mechanism, &config.client_id, host, versions, nonce()?).map(Some)
+
+    /// An authentication that has not begun.
+    pub(super) fn authentication(&self) -> Result<Authentication, Refusal> {
+        Authentication::new(&self.mechanism, &self.client_id, &self.host, &self.versions, nonce()?)
+    }
 }
 
 /// 192 bits that nobody can guess, from the system: a nonce a seed could tell would let an old exchange be replayed.

@@ -9,6 +9,7 @@ mod login;
 mod mux;
 mod open;
 mod pool;
+mod renewal;
 mod sasl;
 #[cfg(test)]
 pub(crate) mod scripted;

@@ -37,6 +37,10 @@ pub(super) enum Outcome {
 pub(super) struct Mux<T> {
     next_correlation_id: i32,
     queue: VecDeque<Queued<T>>,
+    /// Goes before all that is queued.
+    first: Option<Queued<T>>,
+    /// Whether what is queued waits for the connection's login to be renewed.
+    is_held: bool,
     /// Taken for writing and not yet answered, oldest first.
     in_flight: VecDeque<Sent<T>>,
     /// Taken for writing, without an answer to come, and not yet written in full.
@@ -77,6 +81,8 @@ impl<T> Mux<T> {
         Self {
             next_correlation_id: 1,
             queue: VecDeque::new(),
+            first: None,
+            is_held: false,
             in_flight: VecDeque::new(),
             unanswered: VecDeque::new(),
             outcomes: VecDeque::new(),
@@ -109,6 +115,27 @@ impl<T> Mux<T> {
         self.queue.push_back(Queued { frame, deadline, expects_response, waiter });
     }
 
+    /// Keeps what is queued back until [`release`](Mux::release); deadlines go on.
+    pub(super) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// Lets the queue go on, in its order.
+    pub(super) fn release(&mut self) {
+        self.is_held = false;
+    }
+
+    /// A request of our own that goes before the queue. One at a time.
+    pub(super) fn submit_first(&mut self, frame: RequestFrame, deadline: Instant, waiter: T) {
+        self.earliest_deadline = Some(self.earliest_deadline.map_or(deadline, |e| e.min(deadline)));
+        self.first = Some(Queued { frame, deadline, expects_response: true, waiter });
+    }
+
+    /// When a caller last used it.
+    pub(super) fn last_used(&self) -> Instant {
+        self.last_used
+    }
+
     /// The broker wants silence for `throttle` (KIP-219). Time it spends muting us counts against no deadline.
     pub(super) fn mute(&mut self, now: Instant, throttle: Duration) {
         let extension = throttle.min(throttle::LONGEST).saturating_sub(self.silence(now));
@@ -124,7 +151,12 @@ impl<T> Mux<T> {
             return None;
         }
         self.muted_until = None;
-        let Queued { mut frame, deadline, expects_response, waiter } = self.queue.pop_front()?;
+        let next = match self.first.take() {
+            Some(first) => first,
+            None if self.is_held => return None,
+            None => self.queue.pop_front()?,
+        };
+        let Queued { mut frame, deadline, expects_response, waiter } = next;
         let correlation_id = self.next_correlation_id;
         // From 1 to the largest and around: a negative id would be legal but unusual to brokers.
         self.next_correlation_id = correlation_id.checked_add(1).unwrap_or(1);
@@ -161,7 +193,9 @@ impl<T> Mux<T> {
     pub(super) fn handle_frame(&mut self, now: Instant, frame: Bytes) {
         match self.answered(&frame) {
             Ok(sent) => {
-                self.last_used = now;
+                if !self.is_held {
+                    self.last_used = now;
+                }
                 let throttle = throttle::of_answer(sent.api_key, sent.api_version, &frame);
                 if !throttle.is_zero() {
                     self.mute(now, throttle);
@@ -227,7 +261,8 @@ impl<T> Mux<T> {
             let maybe_applied = sent.start < self.written;
             self.outcomes.push_back((sent.waiter, Outcome::Failed { cause: cause.clone(), maybe_applied }));
         }
-        for queued in std::mem::take(&mut self.queue) {
+        let first = self.first.take().into_iter();
+        for queued in first.chain(std::mem::take(&mut self.queue)) {
             self.outcomes.push_back((queued.waiter, Outcome::Failed { cause: cause.clone(), maybe_applied: false }));
         }
         self.closed = Some(cause);
@@ -247,7 +282,8 @@ impl<T> Mux<T> {
         if self.is_idle() {
             return Some(self.last_used + self.max_idle);
         }
-        let unmute = self.muted_until.filter(|_| !self.queue.is_empty());
+        let is_silent = self.queue.is_empty() && self.first.is_none();
+        let unmute = self.muted_until.filter(|_| !is_silent);
         self.earliest_deadline.into_iter().chain(unmute).min()
     }
 
@@ -258,7 +294,7 @@ impl<T> Mux<T> {
 
     /// Whether no request waits for anything.
     pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.in_flight.is_empty() && self.unanswered.is_empty()
+        self.first.is_none() && self.queue.is_empty() && self.in_flight.is_empty() && self.unanswered.is_empty()
     }
 
     /// How much longer nothing may be sent.
@@ -267,7 +303,7 @@ impl<T> Mux<T> {
     }
 
     fn deadlines_mut(&mut self) -> impl Iterator<Item = &mut Instant> {
-        let queued = self.queue.iter_mut().map(|q| &mut q.deadline);
+        let queued = self.first.iter_mut().chain(&mut self.queue).map(|q| &mut q.deadline);
         let sent = self.in_flight.iter_mut().chain(&mut self.unanswered).map(|s| &mut s.deadline);
         queued.chain(sent)
     }

@@ -12,7 +12,8 @@ use super::driver::Driver;
 use super::failure::Peer;
 use super::frames::Frames;
 use super::handshake::{Handshake, Refusal, Step};
-use super::login;
+use super::login::Credentials;
+use super::renewal::Renewal;
 use super::sasl::Next;
 use super::tls;
 use super::transport::{Environment, Stream};
@@ -38,7 +39,7 @@ impl Connection {
         let limit = config.socket_connection_setup_timeout;
         let mut stage = "connecting";
         let shaken = tokio::time::timeout(limit, shake_hands(environment, config, host, port, &mut stage)).await;
-        let (stream, frames, versions, _lifetime) = match shaken {
+        let (stream, frames, versions, renewal) = match shaken {
             Ok(Ok(parts)) => parts,
             Ok(Err(refusal)) => return Err(connect_error(&peer, refusal)),
             Err(_) => {
@@ -48,13 +49,13 @@ impl Connection {
         };
         let peer = Arc::new(peer);
         let (commands, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(Driver::new(stream, frames, inbox, config.connections_max_idle, Arc::clone(&peer)));
+        tokio::spawn(Driver::new(stream, frames, inbox, config.connections_max_idle, renewal, Arc::clone(&peer)));
         tracing::debug!(%peer, "connected");
         Ok(Connection(Arc::new(Inner { peer, versions, client_id: config.client_id.clone(), commands })))
     }
 }
 
-type Shaken = (Box<dyn Stream>, Frames, BrokerVersions, Option<Duration>);
+type Shaken = (Box<dyn Stream>, Frames, BrokerVersions, Option<Renewal>);
 
 async fn shake_hands(
     environment: &Environment,
@@ -74,8 +75,13 @@ async fn shake_hands(
         let mut frames = Frames::default();
         if let Some(versions) = exchange(&mut handshake, &mut stream, &mut frames).await? {
             *stage = "authenticating";
-            let lifetime = authenticate(config, host, &versions, &mut stream, &mut frames).await?;
-            return Ok((stream, frames, versions, lifetime));
+            let Some(credentials) = Credentials::new(config, host, &versions)? else {
+                return Ok((stream, frames, versions, None));
+            };
+            let lifetime = authenticate(&credentials, &mut stream, &mut frames).await?;
+            let now = tokio::time::Instant::now().into_std();
+            let renewal = lifetime.map(|lifetime| Renewal::new(credentials, now, lifetime, config.request_timeout));
+            return Ok((stream, frames, versions, renewal));
         }
     }
 }
@@ -133,15 +139,13 @@ async fn read_step(
     }
 }
 
-/// SASL, if the protocol has it: how long it holds, if the broker said so.
+/// SASL on a new socket: how long it holds, if the broker said so.
 async fn authenticate(
-    config: &ClientConfig,
-    host: &str,
-    versions: &BrokerVersions,
+    credentials: &Credentials,
     stream: &mut Box<dyn Stream>,
     frames: &mut Frames,
 ) -> Result<Option<Duration>, Refusal> {
-    let Some(mut authentication) = login::begin(config, host, versions)? else { return Ok(None) };
+    let mut authentication = credentials.authentication()?;
     let mut next = authentication.begin()?;
     loop {
         next = match next {

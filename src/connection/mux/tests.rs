@@ -267,3 +267,57 @@ fn correlation_ids_begin_anew_after_the_largest() {
     bench.answer(1);
     assert_eq!(bench.ended(), [("a", "answered"), ("b", "answered")]);
 }
+
+/// A frame of our own, before the queue.
+fn submit_first(bench: &mut Bench, who: &'static str) {
+    let frame = RequestFrame { api_key: METADATA, api_version: 8, head: BytesMut::zeroed(LEN), tail: Vec::new() };
+    bench.mux.submit_first(frame, bench.now + 30 * SECOND, who);
+}
+
+#[test]
+fn while_a_login_is_renewed_requests_wait_in_their_order_and_answers_still_come() {
+    let mut bench = Bench::new();
+    bench.submit("before");
+    bench.send();
+    bench.submit("a");
+    bench.mux.hold();
+    submit_first(&mut bench, "handshake");
+    bench.submit("b");
+    assert_eq!(bench.send(), [2], "the handshake alone, behind what was written before it");
+    bench.answer(1);
+    bench.answer(2);
+    assert_eq!(bench.ended(), [("before", "answered"), ("handshake", "answered")]);
+    submit_first(&mut bench, "login");
+    assert_eq!(bench.send(), [3]);
+    bench.answer(3);
+    assert!(bench.take().is_empty());
+    bench.mux.release();
+    assert_eq!(bench.send(), [4, 5]);
+    bench.answer(4);
+    bench.answer(5);
+    assert_eq!(bench.ended(), [("login", "answered"), ("a", "answered"), ("b", "answered")]);
+}
+
+#[test]
+fn requests_that_wait_for_a_login_are_not_applied_if_it_fails() {
+    let mut bench = Bench::new();
+    bench.mux.hold();
+    submit_first(&mut bench, "handshake");
+    bench.submit("a");
+    bench.send();
+    bench.mux.close(Cause::Lost("logging in again failed".into()));
+    assert_eq!(bench.ended(), [("handshake", "unknown"), ("a", "not applied")]);
+}
+
+#[test]
+fn renewing_a_login_does_not_count_as_use() {
+    let mut bench = Bench::new();
+    let before = bench.mux.last_used();
+    bench.pass(SECOND);
+    bench.mux.hold();
+    submit_first(&mut bench, "handshake");
+    bench.send();
+    bench.answer(1);
+    bench.mux.release();
+    assert_eq!(bench.mux.last_used(), before);
+}

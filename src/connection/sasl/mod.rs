@@ -45,6 +45,8 @@ pub(super) struct Authentication {
     nonce: String,
     /// Of SaslAuthenticate.
     version: i16,
+    /// The first message, where it was made before the mechanism was agreed on.
+    ready: Option<Secret>,
     turn: Turn,
 }
 
@@ -52,7 +54,7 @@ pub(super) struct Authentication {
 enum Turn {
     /// The answer to SaslHandshake.
     Handshake,
-    /// The result of a chore, from which the first message follows.
+    /// A token or key, before anything is said: requests need not wait for it on a connection that is in use.
     Credentials,
     /// The server's next message of SCRAM, or the hashed password.
     Scram(Scram),
@@ -76,11 +78,23 @@ impl Authentication {
         let missing = |_| Refusal::Security("the broker does not offer SaslAuthenticate, which SASL needs".into());
         let version = versions.negotiate(ApiKey::SaslAuthenticate).map_err(missing)?;
         let (mechanism, turn) = (mechanism.clone(), Turn::Handshake);
-        Ok(Self { mechanism, client_id: client_id.into(), host: host.into(), nonce, version, turn })
+        Ok(Self { mechanism, client_id: client_id.into(), host: host.into(), nonce, version, ready: None, turn })
     }
 
-    /// The first request: which mechanism we want. Version 1, after which tokens travel in frames of their own.
-    pub(super) fn begin(&self) -> Result<Next, Refusal> {
+    /// The first step: a token or key is got before anything is said.
+    pub(super) fn begin(&mut self) -> Result<Next, Refusal> {
+        let chore = match &self.mechanism {
+            SaslMechanism::OAuthBearer(source) => Chore::Token(source.clone()),
+            SaslMechanism::AwsMskIam(aws) => Chore::AwsKey(aws.credentials.clone()),
+            _ => return self.handshake(),
+        };
+        self.turn = Turn::Credentials;
+        Ok(Next::Do(chore))
+    }
+
+    /// Which mechanism we want. Version 1, after which messages travel in frames of their own.
+    fn handshake(&mut self) -> Result<Next, Refusal> {
+        self.turn = Turn::Handshake;
         let name = StrBytes::from_static_str(self.mechanism.name());
         self.send(1, &SaslHandshakeRequest::default().with_mechanism(name))
     }
@@ -118,23 +132,24 @@ impl Authentication {
     }
 
     fn first_message(&mut self) -> Result<Next, Refusal> {
-        let (hash, username, password) = match &self.mechanism {
-            SaslMechanism::Plain { username, password } => {
-                let message = plain::message(username, password).map_err(Refusal::Invalid)?;
-                self.turn = Turn::Verdict;
-                return self.say(&message);
+        let message = match (&self.mechanism, self.ready.take()) {
+            (_, Some(ready)) => ready,
+            (SaslMechanism::Plain { username, password }, None) => {
+                plain::message(username, password).map_err(Refusal::Invalid)?
             }
-            SaslMechanism::OAuthBearer(source) => {
-                self.turn = Turn::Credentials;
-                return Ok(Next::Do(Chore::Token(source.clone())));
+            (SaslMechanism::ScramSha256 { username, password }, None) => {
+                return self.first_of_scram(Hash::Sha256, &username.clone(), &password.clone());
             }
-            SaslMechanism::AwsMskIam(aws) => {
-                self.turn = Turn::Credentials;
-                return Ok(Next::Do(Chore::AwsKey(aws.credentials.clone())));
+            (SaslMechanism::ScramSha512 { username, password }, None) => {
+                return self.first_of_scram(Hash::Sha512, &username.clone(), &password.clone());
             }
-            SaslMechanism::ScramSha256 { username, password } => (Hash::Sha256, username, password),
-            SaslMechanism::ScramSha512 { username, password } => (Hash::Sha512, username, password),
+            (_, None) => return Err(out_of_turn()),
         };
+        self.turn = Turn::Verdict;
+        self.say(&message)
+    }
+
+    fn first_of_scram(&mut self, hash: Hash, username: &str, password: &Secret) -> Result<Next, Refusal> {
         let scram = Scram::new(hash, username, password, self.nonce.clone()).map_err(Refusal::Invalid)?;
         let first = scram.first();
         self.turn = Turn::Scram(scram);
@@ -168,21 +183,24 @@ impl Authentication {
 
     /// What a chore led to.
     pub(super) fn handle_product(&mut self, product: Product) -> Result<Next, Refusal> {
-        let message = match (product, &mut self.turn) {
-            (Product::Failed(error), _) => return Err(Refusal::Credentials(error)),
-            (Product::Salted(salted), Turn::Scram(scram)) => scram.handle_salted(&salted).map_err(Refusal::Protocol)?,
+        match (product, &mut self.turn) {
+            (Product::Failed(error), _) => Err(Refusal::Credentials(error)),
+            (Product::Salted(salted), Turn::Scram(scram)) => {
+                let proof = scram.handle_salted(&salted).map_err(Refusal::Protocol)?;
+                self.say(&proof)
+            }
             (Product::Token(token), Turn::Credentials) => {
-                self.turn = Turn::Verdict;
-                oauth::message(&token).map_err(Refusal::Invalid)?
+                self.ready = Some(oauth::message(&token).map_err(Refusal::Invalid)?);
+                self.handshake()
             }
             (Product::AwsKey { key, now }, Turn::Credentials) => {
-                self.turn = Turn::Verdict;
                 let SaslMechanism::AwsMskIam(aws) = &self.mechanism else { return Err(out_of_turn()) };
-                msk::message(&self.host, aws.region.as_deref(), &key, now).map_err(Refusal::Invalid)?
+                let message = msk::message(&self.host, aws.region.as_deref(), &key, now).map_err(Refusal::Invalid)?;
+                self.ready = Some(message);
+                self.handshake()
             }
-            _ => return Err(out_of_turn()),
-        };
-        self.say(&message)
+            _ => Err(out_of_turn()),
+        }
     }
 
     fn say(&self, message: &Secret) -> Result<Next, Refusal> {

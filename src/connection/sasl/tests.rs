@@ -92,8 +92,10 @@ fn a_refusal_names_user_and_setting_and_holds_no_secret() {
 async fn a_refused_token_is_answered_before_the_error_is_read() {
     let token = UnsecuredToken { subject: "alice".into(), lifetime: Duration::from_secs(60) };
     let mut token = authentication(&SaslMechanism::OAuthBearer(OAuthBearer::UnsecuredForTests(token)));
-    let Ok(Next::Do(chore)) = token.handle_frame(handshake(0, &[])) else { panic!("no chore") };
-    sent(token.handle_product(chore.run().await));
+    let Ok(Next::Do(chore)) = token.begin() else { panic!("no chore") };
+    let hello = sent(token.handle_product(chore.run().await));
+    assert!(hello.ends_with(b"OAUTHBEARER"), "the token was got before anything was said");
+    sent(token.handle_frame(handshake(0, &[])));
     let reply = sent(token.handle_frame(answer(0, "", b"{\"status\":\"invalid_token\"}", 0)));
     assert!(reply.ends_with(b"\x02\x01\x00"), "one byte, and no tagged fields: {reply:?}");
     let words = refusal(token.handle_frame(answer(58, "nope", b"", 0)));
