@@ -173,7 +173,7 @@ fn free_ports() -> NodePorts {
 /// A free port below the range from which the system gives ports to outgoing connections.
 ///
 /// From within that range a client that keeps trying a dead broker's port would one day connect to itself.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     const FIRST: u32 = 12_000;
     const COUNT: u32 = 20_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);

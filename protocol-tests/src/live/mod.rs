@@ -10,9 +10,11 @@ mod java;
 mod node;
 mod options;
 mod ready;
+mod secured;
 mod typed;
 
 pub use cluster::LiveKafka;
 pub use java::{JavaError, JavaSide, Write};
 pub use options::Options;
+pub use secured::{Listener, SecuredKafka};
 pub use typed::{CopyReport, EndOffsets, GroupOffset, PartitionInfo, ReadRecord, TopicInfo, TransactionInfo};

@@ -45,6 +45,9 @@ impl Node {
         for (name, level) in &options.features {
             java.args(["--feature", &format!("{name}={level}")]);
         }
+        for user in &options.scram {
+            java.args(["--add-scram", user]);
+        }
         artifacts::run(&mut java, "formatting a broker's directory");
         copy_dir(&data_dir(&self.dir, self.id), made);
         fs::remove_dir_all(data_dir(&self.dir, self.id)).expect("the run directory is writable");

@@ -14,6 +14,10 @@ pub struct Options {
     pub(super) version: String,
     pub(super) features: BTreeMap<String, u16>,
     pub(super) properties: BTreeMap<String, String>,
+    /// Name, protocol and port of listeners beside the open one.
+    pub(super) listeners: Vec<(String, String, u16)>,
+    /// Users as `--add-scram` takes them.
+    pub(super) scram: Vec<String>,
 }
 
 /// Settings of every node: fast timers, records that never expire, no topics out of typing errors.
@@ -47,7 +51,14 @@ const FAST: &[(&str, &str)] = &[
 impl Options {
     /// One node: replication factor 1 everywhere.
     pub fn one_node() -> Self {
-        Self { nodes: 1, version: DEFAULT_VERSION.into(), features: BTreeMap::new(), properties: BTreeMap::new() }
+        Self {
+            nodes: 1,
+            version: DEFAULT_VERSION.into(),
+            features: BTreeMap::new(),
+            properties: BTreeMap::new(),
+            listeners: Vec::new(),
+            scram: Vec::new(),
+        }
     }
 
     /// Three nodes, each broker and controller: replication factor 3, two replicas in sync to write.
@@ -73,6 +84,18 @@ impl Options {
         self
     }
 
+    /// One more listener, for a cluster of one node: its name, its `security.protocol` and a free port.
+    pub(super) fn listener(mut self, name: &str, protocol: &str, port: u16) -> Self {
+        self.listeners.push((name.into(), protocol.into(), port));
+        self
+    }
+
+    /// A user that is there from the start, as `SCRAM-SHA-256=[name=alice,password=secret]`.
+    pub(super) fn scram(mut self, user: &str) -> Self {
+        self.scram.push(user.into());
+        self
+    }
+
     /// The text of `node`'s properties file.
     pub(super) fn server_properties(&self, node: u16, ports: &[NodePorts], data: &Path) -> String {
         let mut lines: BTreeMap<String, String> = BTreeMap::new();
@@ -80,11 +103,25 @@ impl Options {
         FAST.iter().for_each(|(key, value)| drop(set(key, (*value).into())));
         self.replication(&mut set);
         identity(node, ports, data, &mut set);
+        self.more_listeners(&mut lines);
         lines.extend(self.properties.clone());
         lines.iter().fold(String::new(), |mut text, (key, value)| {
             let _ = writeln!(text, "{key}={value}");
             text
         })
+    }
+
+    fn more_listeners(&self, lines: &mut BTreeMap<String, String>) {
+        let mut append = |key: &str, text: String| {
+            if let Some(line) = lines.get_mut(key) {
+                line.push_str(&text);
+            }
+        };
+        for (name, protocol, port) in &self.listeners {
+            append("listeners", format!(",{name}://127.0.0.1:{port}"));
+            append("advertised.listeners", format!(",{name}://127.0.0.1:{port}"));
+            append("listener.security.protocol.map", format!(",{name}:{protocol}"));
+        }
     }
 
     fn replication(&self, set: &mut impl FnMut(&str, String) -> Option<String>) {
@@ -105,7 +142,12 @@ impl Options {
     /// Names what formatting writes: version and features. Nodes that agree on it can share a formatted directory.
     pub(super) fn format_name(&self, node: u16) -> String {
         let features: String = self.features.iter().map(|(name, level)| format!("-{name}={level}")).collect();
-        format!("format-{}-node{node}{features}", self.version)
+        let scram = if self.scram.is_empty() {
+            String::new()
+        } else {
+            format!("-scram{:08x}", super::artifacts::fingerprint(self.scram.concat().as_bytes()))
+        };
+        format!("format-{}-node{node}{features}{scram}", self.version)
     }
 }
 
