@@ -8,6 +8,8 @@ pub use sasl::{
     AwsCredentials, AwsCredentialsProvider, AwsMskIam, AwsSource, OAuthBearer, OidcClientCredentials, SaslMechanism,
     Token, TokenFuture, TokenProvider, TokenSource, UnsecuredToken,
 };
+#[cfg(feature = "tls")]
+pub(crate) use sasl::{Kept, KeptToken};
 pub use secret::Secret;
 #[cfg(feature = "tls")]
 pub use tls::CryptoProvider;

@@ -121,6 +121,35 @@ pub struct OidcClientCredentials {
     pub roots: Roots,
     /// Names and values sent beside the token (KIP-342).
     pub extensions: Vec<(String, String)>,
+    /// The last token, shared by all clones.
+    pub(crate) kept: KeptToken,
+}
+
+/// Where the last token is kept.
+#[derive(Clone, Default)]
+pub(crate) struct KeptToken(
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))] pub(crate) Arc<tokio::sync::Mutex<Option<Kept>>>,
+);
+
+/// A token that was got, of which settings, and when the next one is to be asked for.
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
+pub(crate) struct Kept {
+    pub(crate) of: OidcClientCredentials,
+    pub(crate) token: Token,
+    pub(crate) refresh_at: SystemTime,
+}
+
+impl PartialEq for KeptToken {
+    /// What was got is no setting.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for KeptToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeptToken")
+    }
 }
 
 impl OidcClientCredentials {
@@ -137,6 +166,7 @@ impl OidcClientCredentials {
             scope: None,
             roots: Roots::System,
             extensions: Vec::new(),
+            kept: KeptToken::default(),
         }
     }
 }

@@ -2,8 +2,12 @@
 
 mod chore;
 mod hash;
+#[cfg(feature = "tls")]
+mod http;
 mod msk;
 mod oauth;
+#[cfg(feature = "tls")]
+mod oidc;
 mod plain;
 mod prep;
 mod scram;

@@ -6,16 +6,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::security::{OAuthBearer, Secret, Token, UnsecuredToken};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A token that is valid now.
 pub(super) async fn token(source: &OAuthBearer) -> Result<Token> {
     match source {
         OAuthBearer::Provider(source) => source.0.token().await,
         OAuthBearer::UnsecuredForTests(wanted) => Ok(unsecured(wanted, SystemTime::now())),
+        #[cfg(feature = "tls")]
+        OAuthBearer::ClientCredentials(oidc) => super::oidc::token(oidc).await,
+        #[cfg(not(feature = "tls"))]
         OAuthBearer::ClientCredentials(_) => {
-            let detail = "is not supported by this release: give a token provider of your own";
-            Err(Error::invalid("sasl.oauthbearer.token.endpoint.url", detail))
+            let detail = "needs Milena built with its feature `tls`";
+            Err(crate::error::Error::invalid("sasl.oauthbearer.token.endpoint.url", detail))
         }
     }
 }

@@ -1,0 +1,139 @@
+//! Tokens from an endpoint over HTTPS: asked for once, never sent where they should not be, every fault in words.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use milena::broker::{SaslSettings, Settings, TcpCluster};
+use milena::config::ClientConfig;
+use milena::config::security::{
+    CryptoProvider, OAuthBearer, OidcClientCredentials, Pem, Roots, SaslMechanism, Secret, Security, SecurityProtocol,
+};
+use milena::connection::{Connection, Environment};
+use milena::{BrokerId, Recovery, Result};
+use protocol_tests::security::{Authority, CANARY, Validity, assert_nothing_leaked, traced};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// An unsigned token of `alice`, as the in-memory broker takes it.
+const TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImlhdCI6MTAwMCwiZXhwIjo0NjAwfQ.";
+
+struct TokenEndpoint {
+    url: String,
+    roots: Roots,
+    asked: Arc<AtomicU32>,
+}
+
+/// Answers every request with `answer`, and checks that it is a right one.
+async fn endpoint(answer: String) -> TokenEndpoint {
+    let authority = Authority::new("id");
+    let issued = authority.server(&["localhost"], Validity::Now);
+    let provider = CryptoProvider::for_this_cpu().unwrap();
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(issued.chain.as_bytes()).map(|c| c.unwrap()).collect();
+    let key = PrivateKeyDer::from_pem_slice(issued.key.expose().as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(provider.get().clone()).with_safe_default_protocol_versions();
+    let config = config.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/token", listener.local_addr().unwrap().port());
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = asked.clone();
+    tokio::spawn(async move {
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = vec![0; 4096];
+            let read = stream.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(&request[..read]).into_owned();
+            assert!(request.starts_with("POST /token HTTP/1.1\r\n"), "{request}");
+            assert!(request.contains("Authorization: Basic "), "{request}");
+            assert!(request.ends_with("grant_type=client_credentials&scope=kafka%20all"), "{request}");
+            count.fetch_add(1, Ordering::Relaxed);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            let _ = stream.shutdown().await;
+        }
+    });
+    let roots = Roots::Pem(Pem::Text(Secret::new(authority.certificate)));
+    TokenEndpoint { url, roots, asked }
+}
+
+fn http(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn config(endpoint: &TokenEndpoint) -> ClientConfig {
+    let mut oidc = OidcClientCredentials::new(endpoint.url.clone(), "me", CANARY);
+    oidc.roots = endpoint.roots.clone();
+    oidc.scope = Some("kafka all".into());
+    let sasl = Some(SaslMechanism::OAuthBearer(OAuthBearer::ClientCredentials(Box::new(oidc))));
+    let security = Security { protocol: SecurityProtocol::SaslPlaintext, sasl, ..Security::default() };
+    let socket_connection_setup_timeout = Duration::from_secs(3);
+    ClientConfig { security, socket_connection_setup_timeout, ..ClientConfig::default() }
+}
+
+async fn open(config: &ClientConfig) -> Result<Connection> {
+    let settings = Settings { sasl: Some(SaslSettings::for_user("alice", "unused")), ..Settings::default() };
+    let cluster = TcpCluster::bind(settings, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let to = cluster.addresses()[0];
+    Connection::open(&Environment::default(), config, BrokerId(1), &to.ip().to_string(), to.port()).await
+}
+
+#[tokio::test]
+async fn connections_share_one_token_until_it_grows_old() {
+    let _traced = traced();
+    let endpoint = endpoint(http("200 OK", &format!(r#"{{"access_token":"{TOKEN}","expires_in":3600}}"#))).await;
+    let config = config(&endpoint);
+    for _ in 0..3 {
+        open(&config.clone()).await.unwrap();
+    }
+    assert_eq!(endpoint.asked.load(Ordering::Relaxed), 1);
+    assert_nothing_leaked(&format!("{config:?}"));
+}
+
+#[tokio::test]
+async fn a_token_that_is_about_to_expire_is_asked_for_anew() {
+    let endpoint = endpoint(http("200 OK", &format!(r#"{{"access_token":"{TOKEN}","expires_in":0}}"#))).await;
+    let config = config(&endpoint);
+    open(&config).await.unwrap();
+    open(&config).await.unwrap();
+    assert_eq!(endpoint.asked.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn every_fault_of_the_endpoint_is_named_and_the_secret_stays_hidden() {
+    let _traced = traced();
+    let redirect = "HTTP/1.1 302 Found\r\nLocation: http://evil.example/\r\nContent-Length: 0\r\n\r\n".to_owned();
+    for (answer, recovery, words) in [
+        (http("401 Unauthorized", r#"{"error":"invalid_client"}"#), Recovery::Reconfigure, "invalid_client"),
+        (redirect, Recovery::Reconfigure, "redirects"),
+        (http("503 Busy", ""), Recovery::Retry, "status 503"),
+        (http("200 OK", &"x".repeat(70_000)), Recovery::Bug, "larger than 64 KiB"),
+        (http("200 OK", "{}"), Recovery::Reconfigure, "no access_token"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{".into(), Recovery::Retry, "in the middle"),
+    ] {
+        let endpoint = endpoint(answer).await;
+        let error = open(&config(&endpoint)).await.unwrap_err();
+        assert_eq!(error.recovery(), recovery, "{error}");
+        let text = format!("{error} {error:?}");
+        assert!(text.contains(words) && text.contains("token endpoint localhost"), "{words}: {text}");
+        assert_nothing_leaked(&text);
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_hangs_or_is_not_trusted_gets_no_secret() {
+    let mut untrusted = endpoint(http("200 OK", "{}")).await;
+    untrusted.roots = Roots::Pem(Pem::Text(Secret::new(Authority::new("other").certificate)));
+    let error = open(&config(&untrusted)).await.unwrap_err();
+    assert_eq!((error.recovery(), untrusted.asked.load(Ordering::Relaxed)), (Recovery::Reconfigure, 0), "{error}");
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/token", silent.local_addr().unwrap().port());
+    let error = open(&config(&TokenEndpoint { url, ..untrusted })).await.unwrap_err();
+    assert!(error.to_string().contains("authenticating took longer"), "{error}");
+    let plain = TokenEndpoint { url: "http://localhost/token".into(), roots: Roots::System, asked: Default::default() };
+    let error = open(&config(&plain)).await.unwrap_err();
+    assert!(format!("{error:?}").contains("https://") || error.to_string().contains("https://"), "{error}");
+}
