@@ -183,7 +183,7 @@ async fn ports_and_settings_that_do_not_match_are_named() {
     let mut open = config(kafka, Listener::Sasl, Some(plain(CANARY)));
     open.bootstrap_servers = vec![kafka.kafka.address(1)];
     let error = failure(open).await;
-    assert_eq!(error.code(), None, "{error}");
+    assert_eq!(error.code(), Some(ErrorCode::ILLEGAL_SASL_STATE), "{error}");
     assert!(error.to_string().contains("security.protocol=PLAINTEXT or SSL"), "{error}");
 }
 
