@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::specs::{duration, guarantee, offset_spec, pair, property, start_spec, stop_spec, topic_spec};
 use crate::connector::kafka::Guarantee;
+
+pub(crate) use super::specs::{OffsetSpec, StartSpec, StopSpec};
 
 /// A Kafka client and streaming connector in pure Rust.
 #[derive(Parser, Debug)]
@@ -34,6 +37,8 @@ pub(crate) enum Command {
     Copy(CopyOptions),
     /// Measure producing, consuming or latency.
     Bench(BenchOptions),
+    /// Print every property there is, or what a file, the environment and -X resolve to.
+    Config(ConfigOptions),
 }
 
 impl Command {
@@ -50,12 +55,43 @@ impl Command {
 /// Where the cluster is and how to talk to it.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct Connect {
-    /// Brokers to learn the cluster from: host:port, separated by commas.
+    /// Brokers to learn the cluster from: host:port, separated by commas. The same as -X bootstrap.servers=BROKERS.
     #[arg(short = 'b', long = "brokers", value_name = "BROKERS")]
-    pub(crate) brokers: String,
+    pub(crate) brokers: Option<String>,
+    /// A file of properties, as Java's clients read it. Variables like MILENA_LINGER_MS and -X overrule it.
+    #[arg(short = 'F', long = "config", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// A property by Kafka's name, as linger.ms=5. May be repeated.
-    #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = pair)]
-    pub(crate) properties: Vec<(String, String)>,
+    #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = property)]
+    pub(crate) properties: Vec<Property>,
+}
+
+/// A property as it was given. Its value may be a secret: it is not printed.
+#[derive(Clone)]
+pub(crate) struct Property {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+impl std::fmt::Debug for Property {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}=…", self.name)
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigOptions {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    /// Also print the properties that have their default.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the reference page, docs/configuration.md.
+    #[arg(long, conflicts_with_all = ["all", "json", "brokers", "config", "properties"])]
+    pub(crate) markdown: bool,
 }
 
 #[derive(Args, Debug)]
@@ -96,7 +132,7 @@ pub(crate) struct TopicsOptions {
     #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     pub(crate) replication_factor: i16,
     /// A config of a new topic, as retention.ms=1000. May be repeated.
-    #[arg(long = "config", value_name = "K=V", value_parser = pair)]
+    #[arg(long = "topic-config", value_name = "K=V", value_parser = pair)]
     pub(crate) configs: Vec<(String, String)>,
     /// One JSON object a line.
     #[arg(long)]
@@ -238,99 +274,6 @@ pub(crate) enum BenchMode {
     Latency,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OffsetSpec {
-    Beginning,
-    End,
-    At(i64),
-    BeforeEnd(i64),
-    Timestamp(i64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StartSpec {
-    Group,
-    Earliest,
-    Latest,
-    Timestamp(i64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StopSpec {
-    Latest,
-    Timestamp(i64),
-    Never,
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("takes KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
-}
-
-fn topic_spec(text: &str) -> Result<(String, i32), String> {
-    let Some((name, count)) = text.rsplit_once(':') else { return Ok((text.to_owned(), 1)) };
-    match count.parse() {
-        Ok(count) if count > 0 => Ok((name.to_owned(), count)),
-        _ => Err("takes NAME or NAME:PARTITIONS".into()),
-    }
-}
-
-fn timestamp(text: &str) -> Option<i64> {
-    text.strip_prefix('@')?.parse().ok().filter(|ms| *ms >= 0)
-}
-
-fn offset_spec(text: &str) -> Result<OffsetSpec, String> {
-    match (text, text.parse::<i64>(), timestamp(text)) {
-        ("beginning", ..) => Ok(OffsetSpec::Beginning),
-        ("end", ..) => Ok(OffsetSpec::End),
-        (_, Ok(n), _) if n >= 0 => Ok(OffsetSpec::At(n)),
-        (_, Ok(n), _) => Ok(OffsetSpec::BeforeEnd(n.saturating_neg())),
-        (_, _, Some(ms)) => Ok(OffsetSpec::Timestamp(ms)),
-        _ => Err("takes beginning, end, N, -N or @MILLISECONDS".into()),
-    }
-}
-
-fn start_spec(text: &str) -> Result<StartSpec, String> {
-    match (text, timestamp(text)) {
-        ("group", _) => Ok(StartSpec::Group),
-        ("earliest", _) => Ok(StartSpec::Earliest),
-        ("latest", _) => Ok(StartSpec::Latest),
-        (_, Some(ms)) => Ok(StartSpec::Timestamp(ms)),
-        _ => Err("takes group, earliest, latest or @MILLISECONDS".into()),
-    }
-}
-
-fn stop_spec(text: &str) -> Result<StopSpec, String> {
-    match (text, timestamp(text)) {
-        ("latest", _) => Ok(StopSpec::Latest),
-        ("never", _) => Ok(StopSpec::Never),
-        (_, Some(ms)) => Ok(StopSpec::Timestamp(ms)),
-        _ => Err("takes latest, @MILLISECONDS or never".into()),
-    }
-}
-
-fn guarantee(text: &str) -> Result<Guarantee, String> {
-    match text {
-        "none" => Ok(Guarantee::None),
-        "at-least-once" => Ok(Guarantee::AtLeastOnce),
-        "exactly-once" => Ok(Guarantee::ExactlyOnce),
-        _ => Err("takes none, at-least-once or exactly-once".into()),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(char::is_alphabetic);
-    let unit_ms = match &text[digits.len()..] {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err("takes a number with ms, s, m or h, as 500ms".into()),
-    };
-    let ms = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit_ms)).filter(|ms| *ms > 0);
-    ms.map(Duration::from_millis).ok_or_else(|| "takes a number with ms, s, m or h, as 500ms".into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,14 +285,9 @@ mod tests {
     }
 
     #[test]
-    fn offsets_and_durations_read_as_kcat_users_write_them() {
-        assert_eq!(offset_spec("-5"), Ok(OffsetSpec::BeforeEnd(5)));
-        assert_eq!(offset_spec("@1700000000000"), Ok(OffsetSpec::Timestamp(1_700_000_000_000)));
-        assert!(offset_spec("@-1").is_err() && offset_spec("middle").is_err());
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        assert!(duration("0s").is_err() && duration("5").is_err() && duration("ms").is_err());
-        assert_eq!(topic_spec("in:12"), Ok(("in".into(), 12)));
-        assert!(topic_spec("in:0").is_err());
+    fn no_value_of_a_property_is_printed() {
+        let arguments = Arguments::try_parse_from(["milena", "topics", "list", "-X", "sasl.password=canary"]).unwrap();
+        let printed = format!("{arguments:?}");
+        assert!(printed.contains("sasl.password") && !printed.contains("canary"), "{printed}");
     }
 }

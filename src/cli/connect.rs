@@ -1,20 +1,33 @@
-//! From the command line's brokers and properties to checked settings and a client.
+//! From files, environment and command line to checked settings and a client.
 
 use super::Failure;
 use super::args::Connect;
 use crate::client::Client;
-use crate::config::Config;
+use crate::config::{Config, Resolved, Sources};
 use crate::types::TopicPartition;
 
-/// Settings from `-b` and `-X`, checked for contradictions before anything connects.
+/// Settings from the environment, `--config`, `-b` and `-X`, checked for contradictions before anything connects.
 pub(super) fn config(connect: &Connect) -> Result<Config, Failure> {
-    let mut config = Config::default();
-    config.set("bootstrap.servers", &connect.brokers)?;
-    for (name, value) in &connect.properties {
-        config.set(name, value)?;
-    }
+    let config = resolve(connect)?.config;
     config.check()?;
     Ok(config)
+}
+
+/// As [`config`], with where each value came from, and without asking where the cluster is. Logs what was passed over.
+pub(super) fn resolve(connect: &Connect) -> Result<Resolved, Failure> {
+    let mut sources = Sources::default().environment(std::env::vars_os())?;
+    if let Some(file) = &connect.config {
+        sources = sources.file(file)?;
+    }
+    if let Some(brokers) = &connect.brokers {
+        sources = sources.argument("bootstrap.servers", brokers)?;
+    }
+    for property in &connect.properties {
+        sources = sources.argument(&property.name, &property.value)?;
+    }
+    let resolved = sources.resolve()?;
+    resolved.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    Ok(resolved)
 }
 
 pub(super) async fn client(config: &Config) -> Result<Client, Failure> {

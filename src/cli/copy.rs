@@ -10,7 +10,7 @@ use regex::Regex;
 use super::args::{CopyOptions, StartSpec, StopSpec};
 use super::{Failure, Outcome, connect};
 use crate::client::Client;
-use crate::config::Config;
+use crate::config::Resolved;
 use crate::connector::kafka::{
     Guarantee, KafkaSink, KafkaSource, Partitioning, ResetStrategy, StartingOffsets, StoppingOffsets, Subscription,
 };
@@ -24,20 +24,21 @@ pub(super) async fn run(options: CopyOptions) -> Outcome {
         ));
     }
     let subscription = subscription(&options.from)?;
-    let mut config = connect::config(&options.connect)?;
-    bound_memory(&mut config, &options);
-    let client = connect::client(&config).await?;
+    let mut settings = connect::resolve(&options.connect)?;
+    settings.config.check()?;
+    bound_memory(&mut settings);
+    let client = connect::client(&settings.config).await?;
     let target = match &options.to_brokers {
         Some(brokers) => {
-            let mut other = config.clone();
+            let mut other = settings.config.clone();
             other.set("bootstrap.servers", brokers)?;
             connect::client(&other).await?
         }
         None => client.clone(),
     };
     let name = options.id_prefix.clone().unwrap_or_else(|| default_prefix(&options));
-    let source = source(&options, client, subscription, &config);
-    let sink = sink(&options, target, &name, &config);
+    let source = source(&options, client, subscription, &settings);
+    let sink = sink(&options, target, &name, &settings);
     let mut job = Job::new(&name, source, sink).parallelism(options.parallelism);
     job = match &options.checkpoint_dir {
         Some(directory) => job.checkpoints(directory, options.checkpoint_interval),
@@ -54,13 +55,12 @@ pub(super) async fn run(options: CopyOptions) -> Outcome {
 }
 
 /// Each task has a reader and, exactly once, two producers: smaller buffers than one client's defaults keep them all busy.
-fn bound_memory(config: &mut Config, options: &CopyOptions) {
-    let is_given = |property: &str| options.connect.properties.iter().any(|(name, _)| name == property);
-    if !is_given("buffer.memory") {
-        config.producer.buffer_memory = 8 << 20;
+fn bound_memory(settings: &mut Resolved) {
+    if !settings.is_given("buffer.memory") {
+        settings.config.producer.buffer_memory = 8 << 20;
     }
-    if !is_given("queued.max.bytes") {
-        config.consumer.queued_max_bytes = 8 << 20;
+    if !settings.is_given("queued.max.bytes") {
+        settings.config.consumer.queued_max_bytes = 8 << 20;
     }
 }
 
@@ -76,10 +76,10 @@ async fn until_ended(handle: JobHandle) -> Outcome {
     Ok(running.await?)
 }
 
-fn source(options: &CopyOptions, client: Client, subscription: Subscription, config: &Config) -> KafkaSource {
-    let mut consumer = config.consumer.clone();
+fn source(options: &CopyOptions, client: Client, subscription: Subscription, settings: &Resolved) -> KafkaSource {
+    let mut consumer = settings.config.consumer.clone();
     consumer.group_id = options.group.clone().or(consumer.group_id);
-    if !options.connect.properties.iter().any(|(name, _)| name == "isolation.level") {
+    if !settings.is_given("isolation.level") {
         consumer.isolation_level = IsolationLevel::ReadCommitted;
     }
     let starting = match options.start {
@@ -96,17 +96,17 @@ fn source(options: &CopyOptions, client: Client, subscription: Subscription, con
     }
 }
 
-fn sink(options: &CopyOptions, target: Client, prefix: &str, config: &Config) -> KafkaSink {
+fn sink(options: &CopyOptions, target: Client, prefix: &str, settings: &Resolved) -> KafkaSink {
     let partitioning = if options.keep_partitions { Partitioning::Keep } else { Partitioning::Default };
     let mut sink = KafkaSink::new(target, options.to.as_str())
-        .config(config.producer.clone())
+        .config(settings.config.producer.clone())
         .partitioning(partitioning)
         .guarantee(options.guarantee);
     if options.guarantee == Guarantee::ExactlyOnce {
         sink = sink.exactly_once(prefix);
     }
-    if options.connect.properties.iter().any(|(name, _)| name == "transaction.timeout.ms") {
-        sink = sink.transaction_timeout(config.producer.transaction_timeout);
+    if settings.is_given("transaction.timeout.ms") {
+        sink = sink.transaction_timeout(settings.config.producer.transaction_timeout);
     }
     sink
 }

@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod broker;
+mod config;
 mod connect;
 mod consume;
 mod copy;
@@ -10,6 +11,7 @@ mod demo;
 mod format;
 mod measure;
 mod produce;
+mod specs;
 mod topics;
 
 use std::process::ExitCode;
@@ -78,6 +80,7 @@ fn run(command: Command) -> Outcome {
             Command::Consume(options) => consume::run(options).await,
             Command::Copy(options) => copy::run(options).await,
             Command::Bench(options) => bench::run(options).await,
+            Command::Config(options) => config::run(&options),
         }
     });
     // A reader of stdin may still be blocked in its system call; nothing waits for it.

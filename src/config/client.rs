@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::Security;
+use super::property::Choice;
+use super::{Proxy, Security};
 
 /// Settings of the connections, metadata and retries that all roles of a client share.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,14 @@ pub struct ClientConfig {
     pub connections_max_idle: Duration,
     /// Metadata older than this is fetched anew.
     pub metadata_max_age: Duration,
+    /// What to do when none of the known brokers answers.
+    pub metadata_recovery_strategy: MetadataRecoveryStrategy,
+    /// How long known brokers may fail before only the bootstrap addresses are asked.
+    pub metadata_recovery_rebootstrap_trigger: Duration,
+    /// How the names of bootstrap addresses are looked up.
+    pub client_dns_lookup: ClientDnsLookup,
+    /// The proxy that every connection goes through, if any.
+    pub proxy: Option<Proxy>,
     /// TLS and SASL of every connection.
     pub security: Security,
 }
@@ -47,7 +56,43 @@ impl Default for ClientConfig {
             reconnect_backoff_max: Duration::from_secs(1),
             connections_max_idle: Duration::from_secs(540),
             metadata_max_age: Duration::from_secs(300),
+            metadata_recovery_strategy: MetadataRecoveryStrategy::default(),
+            metadata_recovery_rebootstrap_trigger: Duration::from_secs(300),
+            client_dns_lookup: ClientDnsLookup::default(),
+            proxy: None,
             security: Security::default(),
         }
     }
+}
+
+/// What a client does when none of the brokers it knows answers (`metadata.recovery.strategy`, KIP-899).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum MetadataRecoveryStrategy {
+    /// Ask the bootstrap addresses again.
+    #[default]
+    Rebootstrap,
+    /// Go on with the brokers it knows.
+    None,
+}
+
+impl Choice for MetadataRecoveryStrategy {
+    const NAMES: &'static [(&'static str, Self)] = &[("rebootstrap", Self::Rebootstrap), ("none", Self::None)];
+}
+
+/// How the names of bootstrap addresses are looked up (`client.dns.lookup`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ClientDnsLookup {
+    /// Every address of a name is tried.
+    #[default]
+    UseAllDnsIps,
+    /// Each address of a bootstrap name is looked up backwards, and the names that come out are connected to: those are
+    /// the names in the certificates where the bootstrap name is an alias of all brokers.
+    ResolveCanonicalBootstrapServersOnly,
+}
+
+impl Choice for ClientDnsLookup {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("use_all_dns_ips", Self::UseAllDnsIps),
+        ("resolve_canonical_bootstrap_servers_only", Self::ResolveCanonicalBootstrapServersOnly),
+    ];
 }

@@ -1,24 +1,34 @@
 //! Settings: typed values with Kafka's defaults, and the one table of Kafka's property names that sets them.
 
+mod assemble;
 mod client;
 mod consumer;
+mod foreign;
+mod jaas;
 mod nearest;
 mod producer;
+mod properties_file;
 mod property;
+mod proxy;
+mod reference;
 pub mod security;
+mod sources;
 mod table;
 
 use crate::error::{Error, Result};
 
-pub use client::ClientConfig;
+pub use client::{ClientConfig, ClientDnsLookup, MetadataRecoveryStrategy};
 pub use consumer::{AutoOffsetReset, ConsumerConfig};
 pub use producer::{Acks, ProducerConfig};
 pub use property::{Property, Role};
+pub use proxy::{Proxy, ProxyScheme};
+pub use reference::reference;
 pub use security::{Secret, Security};
+pub use sources::{Resolved, Source, Sources, Value};
 pub use table::{properties, property};
 
 /// All settings of a program, set by property name.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Shared by all roles.
     pub client: ClientConfig,
@@ -26,29 +36,93 @@ pub struct Config {
     pub producer: ProducerConfig,
     /// Of consumers.
     pub consumer: ConsumerConfig,
+    /// Texts that become `client.security` together.
+    raw: assemble::Raw,
+}
+
+/// Equal if they do the same, however they were set.
+impl PartialEq for Config {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.client, &self.producer, &self.consumer) == (&other.client, &other.producer, &other.consumer)
+    }
 }
 
 impl Config {
+    /// The defaults with these properties set, in this order, and checked for contradictions.
+    pub fn from_properties<'a>(properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Config> {
+        let mut config = Config::default();
+        properties.into_iter().try_for_each(|(name, value)| config.set(name, value))?;
+        config.check()?;
+        Ok(config)
+    }
+
     /// Sets one property by Kafka's name or an alias of it.
     ///
     /// Fails on a name that does not exist, with the nearest one that does, and on a value out of range, with the range.
+    /// No error repeats a secret. Settings of TLS and SASL take effect once they are complete; [`check`](Self::check)
+    /// says what is missing.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        let Some(property) = property(name) else {
-            return Err(Error::invalid(name, format!("no such property; did you mean {}?", nearest::property(name))));
-        };
-        if property.apply(self, value.trim()) {
+        let property = known(name)?;
+        if property.apply(self, value) {
             return Ok(());
         }
-        Err(Error::invalid(name, format!("`{value}` is not allowed: it takes {}", property.allowed())))
+        Err(refused(property, name, value))
     }
 
-    /// Settings that contradict each other, checked before anything connects.
+    /// Settings that contradict each other, checked before anything connects. Looks into the files of keys and
+    /// certificates, if there are any, for formats that are not read.
     pub fn check(&self) -> Result<()> {
         if self.client.bootstrap_servers.is_empty() {
             return Err(Error::invalid("bootstrap.servers", "is not set; give host:port of at least one broker"));
         }
+        self.check_together()
+    }
+
+    /// As [`check`](Self::check), without asking where the cluster is.
+    fn check_together(&self) -> Result<()> {
+        let is_canonical = self.client.client_dns_lookup == ClientDnsLookup::ResolveCanonicalBootstrapServersOnly;
+        if is_canonical && self.client.proxy.is_some() {
+            let detail = "looks names up here, and with proxy.url the proxy looks them up; leave out one of the two";
+            return Err(Error::invalid("client.dns.lookup", detail));
+        }
+        let security = assemble::assemble(&self.raw, &self.client.security)?;
+        security.check()?;
+        assemble::check_stores(&security.tls)?;
         self.producer.check(&self.client)
     }
+
+    /// Keeps a text and assembles again. While something is missing only the protocol is known, which is enough for a
+    /// connection to be refused rather than made without it.
+    fn keep(&mut self, name: &'static str, text: &str) -> bool {
+        self.raw.insert(name, text);
+        self.client.security.protocol = assemble::protocol(&self.raw, self.client.security.protocol);
+        if let Ok(security) = assemble::assemble(&self.raw, &self.client.security) {
+            self.client.security = security;
+        }
+        true
+    }
+}
+
+fn known(name: &str) -> Result<&'static Property> {
+    property(name).ok_or_else(|| foreign::unknown(name))
+}
+
+/// The error of a value that its property does not take.
+fn refused(property: &Property, name: &str, value: &str) -> Error {
+    let (value, allowed) = (shown(property, value), property.allowed());
+    Error::invalid(shortened(name), format!("{value} is not allowed: it takes {allowed}"))
+}
+
+/// A value for a message: short, in one line, and nothing of a secret.
+fn shown(property: &Property, value: &str) -> String {
+    if property.is_secret() { "the value".into() } else { format!("`{}`", shortened(value)) }
+}
+
+/// Text of others for a message: at most 80 characters, in one line.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let head: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LONGEST).is_some() { head + "…" } else { head }
 }
 
 #[cfg(test)]

@@ -2,10 +2,25 @@
 
 use super::table::properties;
 
+/// Names are compared up to here; none of ours is as long.
+const LONGEST: usize = 100;
+
 /// The property, by any of its names, that takes the fewest edits to reach from `name`.
 pub(super) fn property(name: &str) -> &'static str {
+    closest(name).1
+}
+
+/// As [`property`], if it is at most this many edits away.
+pub(super) fn within(name: &str, most: usize) -> Option<&'static str> {
+    let (distance, known) = closest(name);
+    (distance <= most).then_some(known)
+}
+
+fn closest(name: &str) -> (usize, &'static str) {
+    let name: String = name.chars().take(LONGEST).collect();
     let names = properties().flat_map(|p| std::iter::once(&p.name).chain(p.aliases));
-    names.min_by_key(|known| edits(name, known)).copied().unwrap_or_default()
+    let distances = names.map(|known| (edits(&name, known), *known));
+    distances.min_by_key(|(distance, _)| *distance).unwrap_or((usize::MAX, ""))
 }
 
 /// Levenshtein distance, one row at a time.

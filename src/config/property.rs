@@ -68,6 +68,30 @@ pub(super) enum Kind {
     /// Texts separated by commas, at least one; the first field says what each is.
     List(&'static str, Place<Vec<String>>),
     Choice(fn() -> Vec<&'static str>, fn(&mut Config, &str) -> bool),
+    /// Kept as text until the other settings it goes with are known.
+    Raw(Takes),
+    /// A type of its own: what it takes, and how it is set; may hold a password.
+    Url(&'static str, fn(&mut Config, &str) -> bool),
+}
+
+/// What text that is kept may be.
+#[derive(Clone, Copy)]
+pub(super) enum Takes {
+    Text,
+    /// Never printed, and not trimmed.
+    Secret,
+    Flag,
+    OneOf(&'static [&'static str]),
+}
+
+impl Takes {
+    fn accepts(self, text: &str) -> bool {
+        match self {
+            Self::Text | Self::Secret => !text.is_empty(),
+            Self::Flag => flag(text).is_some(),
+            Self::OneOf(names) => names.iter().any(|name| name.eq_ignore_ascii_case(text)),
+        }
+    }
 }
 
 /// Longer waits are not told from never: no clock arithmetic overflows with them.
@@ -118,8 +142,17 @@ impl Property {
             Kind::Flag(_) => "boolean",
             Kind::Text(_) | Kind::Name(_) => "text",
             Kind::List(..) => "list",
-            Kind::Choice(..) => "choice",
+            Kind::Choice(..) | Kind::Raw(Takes::OneOf(_)) => "choice",
+            Kind::Raw(Takes::Flag) => "boolean",
+            Kind::Raw(Takes::Text) => "text",
+            Kind::Raw(Takes::Secret) => "secret",
+            Kind::Url(..) => "URL",
         }
+    }
+
+    /// Whether its value is never printed.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Raw(Takes::Secret) | Kind::Url(..))
     }
 
     /// What it takes, in words.
@@ -135,11 +168,33 @@ impl Property {
             Kind::Name(_) => "a name that is not empty".into(),
             Kind::List(each, _) => format!("{each}, separated by commas"),
             Kind::Choice(names, _) => format!("one of {}", names().join(", ")),
+            Kind::Raw(Takes::OneOf(names)) => {
+                let names: Vec<_> = names.iter().map(|name| if name.is_empty() { "nothing" } else { name }).collect();
+                format!("one of {}", names.join(", "))
+            }
+            Kind::Raw(Takes::Flag) => "true or false".into(),
+            Kind::Raw(_) => "text that is not empty".into(),
+            Kind::Url(words, _) => words.into(),
         }
     }
 
-    /// Sets its field from text without blanks around it. False if the text is not what it takes.
+    /// Type and range for a table of properties: shorter than [`allowed`](Self::allowed) where the type says it all.
+    pub fn takes(&self) -> String {
+        match self.kind {
+            Kind::Size(unit, low, high, _) => format!("{unit}, {low} to {high}"),
+            Kind::Int(unit, low, high, _) => format!("{unit}, {low} to {high}"),
+            Kind::Time(low, LONG, _) => format!("milliseconds, from {low}"),
+            Kind::Time(low, high, _) => format!("milliseconds, {low} to {high}"),
+            Kind::TimeOrNever(_) => "milliseconds, from 0; -1 is never".into(),
+            Kind::Raw(Takes::Secret) => "a secret".into(),
+            Kind::Raw(Takes::Text) | Kind::Text(_) | Kind::Name(_) => "text".into(),
+            _ => self.allowed(),
+        }
+    }
+
+    /// Sets its field from text, without the blanks around it unless it is a secret. False if the text is not what it takes.
     pub(super) fn apply(&self, config: &mut Config, text: &str) -> bool {
+        let text = if self.is_secret() { text } else { text.trim() };
         match self.kind {
             Kind::Time(low, high, place) => store(time(text, low, high), place(config)),
             Kind::TimeOrNever(place) if text == "-1" => store(Some(YEAR), place(config)),
@@ -150,7 +205,8 @@ impl Property {
             Kind::Text(place) => store(Some(text.to_owned()), place(config)),
             Kind::Name(place) => store((!text.is_empty()).then(|| Some(text.to_owned())), place(config)),
             Kind::List(_, place) => store(list(text), place(config)),
-            Kind::Choice(_, set) => set(config, text),
+            Kind::Choice(_, set) | Kind::Url(_, set) => set(config, text),
+            Kind::Raw(takes) => takes.accepts(text) && config.keep(self.name, text),
         }
     }
 }

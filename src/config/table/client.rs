@@ -1,6 +1,8 @@
 //! Rows of what all roles share: where the cluster is, and how long one waits for it.
 
-use crate::config::property::{INT, Kind, LONG, Property, Role};
+use crate::config::property::{INT, Kind, LONG, Property, Role, choice, put};
+use crate::config::proxy::FORM;
+use crate::config::{ClientDnsLookup, MetadataRecoveryStrategy};
 
 const fn row(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Property {
     Property::new(Role::Client, name, kind, default, doc)
@@ -76,4 +78,28 @@ pub(super) static ROWS: &[Property] = &[
         "Metadata older than this is fetched anew; errors refresh it earlier, so that this only finds what is new.",
     )
     .also(&["topic.metadata.refresh.interval.ms"]),
+    row(
+        "metadata.recovery.strategy",
+        choice::<MetadataRecoveryStrategy>(|c, t| put(&mut c.client.metadata_recovery_strategy, t)),
+        "rebootstrap",
+        "What to do when no known broker answers; Kafka's default asks the bootstrap addresses, which outlive brokers.",
+    ),
+    row(
+        "metadata.recovery.rebootstrap.trigger.ms",
+        Kind::Time(0, INT, |c| &mut c.client.metadata_recovery_rebootstrap_trigger),
+        "300000",
+        "How long known brokers may fail before only the bootstrap addresses are asked; they are tried before that, too.",
+    ),
+    row(
+        "client.dns.lookup",
+        choice::<ClientDnsLookup>(|c, t| put(&mut c.client.client_dns_lookup, t)),
+        "use_all_dns_ips",
+        "How bootstrap names are looked up; Kafka's default tries every address, the other looks their names up backwards.",
+    ),
+    row(
+        "proxy.url",
+        Kind::Url(FORM, |c, t| t.parse().map(|proxy| c.client.proxy = Some(proxy)).is_ok()),
+        "",
+        "A SOCKS5 or HTTP proxy that every connection goes through and that looks names up; none by default. A name of ours.",
+    ),
 ];

@@ -3,12 +3,13 @@
 mod client;
 mod consumer;
 mod producer;
+mod security;
 
 use super::property::Property;
 
 /// Every property there is, in the order the reference prints them.
 pub fn properties() -> impl Iterator<Item = &'static Property> {
-    [client::ROWS, producer::ROWS, consumer::ROWS].into_iter().flatten()
+    [client::ROWS, security::ROWS, producer::ROWS, consumer::ROWS].into_iter().flatten()
 }
 
 /// The property of this name or alias.
