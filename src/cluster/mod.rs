@@ -6,6 +6,7 @@ mod driver;
 mod metadata;
 mod pool;
 mod queries;
+mod rebootstrap;
 mod refresh;
 mod retry;
 mod shared;
@@ -163,6 +164,7 @@ impl Cluster {
         for address in &config.bootstrap_servers {
             parse_bootstrap(address)?;
         }
+        let environment = environment.through(config.proxy.as_ref());
         let shared = Arc::new(Shared::new(config, environment));
         let (refreshes, requests) = mpsc::unbounded_channel();
         let cluster = Cluster { shared, refreshes };

@@ -75,6 +75,11 @@ impl Pool {
         lock(&self.slots).retain(|(_, of), _| *of != lane);
     }
 
+    /// Drops every connection: the brokers behind them are given up.
+    pub(super) fn clear(&self) {
+        lock(&self.slots).clear();
+    }
+
     fn slot(&self, key: Key, config: &ClientConfig, seed: impl FnOnce() -> u64) -> Arc<Slot> {
         let mut slots = lock(&self.slots);
         let slot = slots.entry(key).or_insert_with(|| {

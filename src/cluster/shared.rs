@@ -12,11 +12,12 @@ use tokio::time::Instant;
 use super::coordinators::Coordinators;
 use super::metadata::{self, Asked};
 use super::pool::Pool;
+use super::rebootstrap::{Rebootstrap, Whom};
 use super::retry::Backoff;
 use super::{BrokerMetadata, Lane, Metadata};
-use crate::config::ClientConfig;
+use crate::config::{ClientConfig, ClientDnsLookup};
 use crate::connection::{Connection, Environment, parse_bootstrap};
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::error::{Error, ErrorCode, ErrorKind, Operation, Result};
 use crate::types::{BrokerId, TopicName};
 use crate::wire::messages::MetadataRequest;
 
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub(super) environment: Environment,
     pub(super) metadata: watch::Sender<Arc<Metadata>>,
     coordinators: Mutex<Coordinators>,
+    rebootstrap: Mutex<Rebootstrap>,
     pool: Pool,
     /// Draws so far from the two sequences of seeds: one for roles, one for ourselves.
     role_seeds: AtomicU64,
@@ -43,9 +45,11 @@ enum Candidate {
 
 impl Shared {
     pub(super) fn new(config: ClientConfig, environment: Environment) -> Self {
+        let (strategy, trigger) = (config.metadata_recovery_strategy, config.metadata_recovery_rebootstrap_trigger);
         Self {
             config,
             environment,
+            rebootstrap: Mutex::new(Rebootstrap::new(strategy, trigger)),
             metadata: watch::Sender::new(Arc::default()),
             coordinators: Mutex::default(),
             pool: Pool::default(),
@@ -60,6 +64,10 @@ impl Shared {
 
     pub(super) fn coordinators(&self) -> MutexGuard<'_, Coordinators> {
         self.coordinators.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rebootstrap(&self) -> MutexGuard<'_, Rebootstrap> {
+        self.rebootstrap.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every topic that was asked for, there or not.
@@ -126,19 +134,39 @@ impl Shared {
     pub(super) async fn fetch(&self, asked: Asked<'_>, deadline: Instant) -> Result<Arc<Metadata>> {
         let mut failures = Vec::new();
         let candidates = self.candidates();
+        let mut is_given_up = false;
         for (tried, candidate) in candidates.iter().enumerate() {
+            if is_given_up && matches!(candidate, Candidate::Broker(_)) {
+                continue;
+            }
             let turn = turn(Instant::now(), deadline, candidates.len() - tried);
             match tokio::time::timeout(turn, self.fetch_from(candidate, asked)).await {
-                Ok(Ok(metadata)) => return Ok(metadata),
+                Ok(Ok(metadata)) => {
+                    self.rebootstrap().handle_answered();
+                    return Ok(metadata);
+                }
                 // Asking changes nothing, whatever became of the question.
-                Ok(Err(error)) => failures.push(error.with_maybe_applied(false)),
+                Ok(Err(error)) => {
+                    is_given_up |= self.is_rebootstrap(&error);
+                    failures.push(error.with_maybe_applied(false));
+                }
                 Err(_) => {
                     let detail = format!("no metadata within {turn:?}");
                     failures.push(Error::new(Operation::Metadata, ErrorKind::Timeout, candidate.to_string(), detail));
                 }
             }
         }
+        self.rebootstrap().handle_failed(Instant::now().into_std());
         Err(nobody(failures))
+    }
+
+    /// Whether the answer asks for new bootstrapping (KIP-1102). Connections to brokers that are given up are let go of.
+    fn is_rebootstrap(&self, error: &Error) -> bool {
+        let is_required = error.code() == Some(ErrorCode::REBOOTSTRAP_REQUIRED) && self.rebootstrap().handle_required();
+        if is_required {
+            self.pool.clear();
+        }
+        is_required
     }
 
     async fn fetch_from(&self, candidate: &Candidate, asked: Asked<'_>) -> Result<Arc<Metadata>> {
@@ -169,13 +197,48 @@ impl Shared {
             Candidate::Broker(id) => self.connection(*id, Lane::Coordination).await,
             Candidate::Bootstrap(address) => {
                 let (host, port) = parse_bootstrap(address)?;
-                Connection::open(&self.environment, &self.config, BrokerId(-1), &host, port).await
+                match self.config.client_dns_lookup {
+                    ClientDnsLookup::UseAllDnsIps => self.open(&host, port).await,
+                    ClientDnsLookup::ResolveCanonicalBootstrapServersOnly => self.open_canonical(&host, port).await,
+                }
             }
         }
     }
 
-    /// Known brokers from a random one on, open ones first; then the bootstrap addresses as they were given.
+    async fn open(&self, host: &str, port: u16) -> Result<Connection> {
+        Connection::open(&self.environment, &self.config, BrokerId(-1), host, port).await
+    }
+
+    /// The first that answers of the names that `host` stands for.
+    async fn open_canonical(&self, host: &str, port: u16) -> Result<Connection> {
+        let names = self.environment.dial.canonical(host).await;
+        let names = names.map_err(|e| Error::new(Operation::Connect, ErrorKind::Network, host, e.to_string()))?;
+        let mut failures = Vec::new();
+        for name in names {
+            match self.open(&name, port).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failures.push(error),
+            }
+        }
+        Err(nobody(failures))
+    }
+
+    /// Known brokers from a random one on, open ones first; then the bootstrap addresses as they were given. Only one of
+    /// the two where [`Rebootstrap`] says so.
     fn candidates(&self) -> Vec<Candidate> {
+        let whom = self.rebootstrap().whom(Instant::now().into_std());
+        let bootstrap = self.config.bootstrap_servers.iter().cloned().map(Candidate::Bootstrap);
+        let brokers = if whom == Whom::Bootstrap { Vec::new() } else { self.known_brokers() };
+        match whom {
+            Whom::Known if !brokers.is_empty() => brokers.into_iter().map(Candidate::Broker).collect(),
+            _ => {
+                let known = brokers.into_iter().take(KNOWN_BROKERS_PER_ROUND).map(Candidate::Broker);
+                known.chain(bootstrap).collect()
+            }
+        }
+    }
+
+    fn known_brokers(&self) -> Vec<BrokerId> {
         let mut brokers: Vec<BrokerId> = self.metadata().brokers.keys().copied().collect();
         if !brokers.is_empty() {
             let first = StdRng::seed_from_u64(self.next_own_seed()).random_range(0..brokers.len());
@@ -183,8 +246,7 @@ impl Shared {
         }
         // Stable, so that the random order stays within each half.
         brokers.sort_by_key(|broker| !self.pool.is_open(*broker, Lane::Coordination));
-        let known = brokers.into_iter().take(KNOWN_BROKERS_PER_ROUND).map(Candidate::Broker);
-        known.chain(self.config.bootstrap_servers.iter().cloned().map(Candidate::Bootstrap)).collect()
+        brokers
     }
 }
 

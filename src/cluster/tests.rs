@@ -1,5 +1,6 @@
 //! A cluster of scripted brokers over in-memory streams and virtual time: who is asked what, when, and what comes of it.
 
+mod recovery;
 mod scene;
 
 use std::sync::Mutex;

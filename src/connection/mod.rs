@@ -1,6 +1,7 @@
 //! One broker, one socket: requests in flight in order, each answered, expired or known to be unknown.
 
 mod address;
+mod dns;
 mod driver;
 mod failure;
 mod frames;
@@ -9,6 +10,7 @@ mod login;
 mod mux;
 mod open;
 mod pool;
+mod proxy;
 mod renewal;
 mod sasl;
 #[cfg(test)]
@@ -39,6 +41,7 @@ use driver::Command;
 use failure::Peer;
 
 pub(crate) use address::{display as display_address, parse_bootstrap};
+pub use proxy::ProxyDial;
 pub use transport::{BoxFuture, Dial, Environment, Stream, TcpDial};
 
 /// A cheap handle to one open connection. A driver task owns the socket; dropping every handle closes it once the

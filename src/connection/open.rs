@@ -43,7 +43,8 @@ impl Connection {
             Ok(Ok(parts)) => parts,
             Ok(Err(refusal)) => return Err(connect_error(&peer, refusal)),
             Err(_) => {
-                let detail = format!("{stage} took longer than socket.connection.setup.timeout.ms ({limit:?})");
+                let way = config.proxy.as_ref().map_or_else(String::new, |proxy| format!(" through the proxy {proxy}"));
+                let detail = format!("{stage}{way} took longer than socket.connection.setup.timeout.ms ({limit:?})");
                 return Err(Error::new(Operation::Connect, ErrorKind::Timeout, peer.to_string(), detail));
             }
         };
@@ -68,7 +69,7 @@ async fn shake_hands(
     loop {
         *stage = "connecting";
         let dialled = environment.dial.dial(host, port).await;
-        let stream = dialled.map_err(|e| Refusal::Peer(e.to_string()))?;
+        let stream = dialled.map_err(|e| not_dialled(&e, config))?;
         *stage = "the TLS handshake";
         let mut stream = tls::secure(&config.security, host, stream).await?;
         *stage = "waiting for the answer to ApiVersions";
@@ -84,6 +85,12 @@ async fn shake_hands(
             return Ok((stream, frames, versions, renewal));
         }
     }
+}
+
+/// A proxy that refuses our user does so again: trying it in a loop could lock an account.
+fn not_dialled(e: &io::Error, config: &ClientConfig) -> Refusal {
+    let is_final = matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput);
+    if is_final && config.proxy.is_some() { Refusal::Invalid(e.to_string()) } else { Refusal::Peer(e.to_string()) }
 }
 
 /// One socket's part of the handshake; `None` if another socket has to be opened.

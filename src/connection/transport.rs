@@ -13,6 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::dns;
+use super::proxy::ProxyDial;
+use crate::config::Proxy;
+
 /// A byte stream to a broker.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -25,6 +29,12 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Dial: Send + Sync {
     /// A stream to `host:port`, or why there is none. The caller bounds the time.
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>>;
+
+    /// The names to dial in place of a bootstrap host, with `client.dns.lookup=resolve_canonical_bootstrap_servers_only`.
+    /// Only the host itself, unless the dialer knows better.
+    fn canonical<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<String>>> {
+        Box::pin(async move { Ok(vec![host.to_owned()]) })
+    }
 }
 
 /// Network, wall clock and seed of one client.
@@ -42,6 +52,16 @@ impl Default for Environment {
     /// TCP, the system's clock and a seed from the system.
     fn default() -> Self {
         Self { dial: Arc::new(TcpDial), wall_clock_ms: Arc::new(system_clock_ms), seed: system_seed() }
+    }
+}
+
+impl Environment {
+    /// The same, with every connection made through `proxy` if there is one.
+    pub(crate) fn through(self, proxy: Option<&Proxy>) -> Self {
+        match proxy {
+            Some(proxy) => Self { dial: Arc::new(ProxyDial::new(proxy.clone(), Arc::clone(&self.dial))), ..self },
+            None => self,
+        }
     }
 }
 
@@ -78,6 +98,11 @@ impl Dial for TcpDial {
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Box<dyn Stream>)
         })
+    }
+
+    /// The names of the host's addresses, by the system's resolver and name servers.
+    fn canonical<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<String>>> {
+        Box::pin(dns::canonical(&dns::SystemNames, host))
     }
 }
 

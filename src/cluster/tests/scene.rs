@@ -24,7 +24,7 @@ use crate::wire::{Request, StrBytes};
 
 const SPOKEN: [(ApiKey, i16, i16); 4] = [
     (ApiKey::ApiVersions, 0, 4),
-    (ApiKey::Metadata, 0, 12),
+    (ApiKey::Metadata, 0, 13),
     (ApiKey::FindCoordinator, 0, 4),
     (ApiKey::InitProducerId, 0, 4),
 ];
@@ -139,8 +139,12 @@ pub(super) fn topics_asked(question: &Question<'_>) -> Option<Vec<String>> {
 
 impl Scene {
     pub(super) async fn connect_to(&self, bootstrap: &[&str]) -> Result<Cluster> {
+        self.connect_with(bootstrap, ClientConfig::default()).await
+    }
+
+    pub(super) async fn connect_with(&self, bootstrap: &[&str], config: ClientConfig) -> Result<Cluster> {
         let bootstrap_servers = bootstrap.iter().map(|s| s.to_string()).collect();
-        let config = ClientConfig { bootstrap_servers, ..ClientConfig::default() };
+        let config = ClientConfig { bootstrap_servers, ..config };
         Cluster::connect(config, self.environment.clone()).await
     }
 
