@@ -186,3 +186,26 @@ async fn a_user_who_is_gone_is_told_so_by_the_next_connection() {
     let error = open(&config, cluster.addresses()[0]).await.unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::SASL_AUTHENTICATION_FAILED), "{error}");
 }
+
+#[tokio::test]
+async fn a_refused_login_is_not_repeated_at_once_and_a_changed_password_is_tried_at_once() {
+    let logins = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let cluster = cluster(|_| {}).await;
+    let count = logins.clone();
+    let tap: milena::broker::Tap = Box::new(move |seen| {
+        if let milena::broker::Seen::Request(info) = seen
+            && info.header.api_key == 36
+        {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    });
+    cluster.control(milena::broker::Control::Tap(Some(tap)));
+    let wrong = with(plain(USER, "wrong"));
+    for _ in 0..5 {
+        let error = open(&wrong, cluster.addresses()[0]).await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::SASL_AUTHENTICATION_FAILED), "{error}");
+    }
+    // One, and another if the five took longer than the first pause.
+    assert!(logins.load(std::sync::atomic::Ordering::Relaxed) <= 2, "the account is not locked by trying again");
+    open(&with(plain(USER, CANARY)), cluster.addresses()[0]).await.unwrap();
+}

@@ -163,10 +163,17 @@ impl Driver {
         }
     }
 
-    /// The next connection will tell the callers why, with an error of its own.
+    /// What waits was not applied and may be tried again; if the refusal stands, the next connection says so too.
     fn login_failed(&mut self, refusal: &Refusal) {
-        tracing::warn!(peer = %self.peer, ?refusal, "logging in again failed");
-        self.mux.close(Cause::Lost("logging in again failed".into()));
+        let why = match refusal {
+            Refusal::Authentication(code, detail) => format!("{code}: {detail}"),
+            Refusal::Credentials(error) => error.to_string(),
+            Refusal::Peer(why) | Refusal::Protocol(why) | Refusal::Invalid(why) | Refusal::Security(why) => why.clone(),
+            Refusal::Foreign(why) => (*why).to_owned(),
+            Refusal::Broker(code) => code.to_string(),
+        };
+        tracing::warn!(peer = %self.peer, why, "logging in again failed");
+        self.mux.close(Cause::Lost(format!("logging in again failed: {why}")));
     }
 
     /// True if time has passed something, so that there may be more to write or to resolve.

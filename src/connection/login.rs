@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rand::TryRng;
+use sha2::{Digest, Sha256};
 
 use super::handshake::Refusal;
+use super::refused::LoginKey;
 use super::sasl::Authentication;
 use crate::config::ClientConfig;
 use crate::config::security::{SaslMechanism, SecurityProtocol};
@@ -31,6 +33,23 @@ impl Credentials {
         warn_of_plaintext(config.security.protocol, &mechanism);
         let (client_id, host) = (config.client_id.clone(), host.to_owned());
         Ok(Some(Self { mechanism, client_id, host, versions: versions.clone() }))
+    }
+
+    /// Names this login at this broker without telling the secrets: they are hashed. `None` where they change with time.
+    pub(super) fn key(&self, port: u16) -> Option<LoginKey> {
+        let (username, password) = match &self.mechanism {
+            SaslMechanism::Plain { username, password }
+            | SaslMechanism::ScramSha256 { username, password }
+            | SaslMechanism::ScramSha512 { username, password } => (username, password),
+            SaslMechanism::OAuthBearer(_) | SaslMechanism::AwsMskIam(_) => return None,
+        };
+        let parts = [self.mechanism.name(), &self.host, &port.to_string(), username, password.expose()];
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        Some(LoginKey(hash.finalize().to_vec()))
     }
 
     /// An authentication that has not begun.

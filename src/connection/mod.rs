@@ -11,6 +11,7 @@ mod mux;
 mod open;
 mod pool;
 mod proxy;
+mod refused;
 mod renewal;
 mod sasl;
 #[cfg(test)]

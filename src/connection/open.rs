@@ -13,6 +13,7 @@ use super::failure::Peer;
 use super::frames::Frames;
 use super::handshake::{Handshake, Refusal, Step};
 use super::login::Credentials;
+use super::refused::refused;
 use super::renewal::Renewal;
 use super::sasl::Next;
 use super::tls;
@@ -79,8 +80,8 @@ async fn shake_hands(
             let Some(credentials) = Credentials::new(config, host, &versions)? else {
                 return Ok((stream, frames, versions, None));
             };
-            let lifetime = authenticate(&credentials, &mut stream, &mut frames).await?;
-            let now = tokio::time::Instant::now().into_std();
+            let lifetime = log_in(&credentials, port, &mut stream, &mut frames).await?;
+            let now = now();
             let renewal = lifetime.map(|lifetime| Renewal::new(credentials, now, lifetime, config.request_timeout));
             return Ok((stream, frames, versions, renewal));
         }
@@ -144,6 +145,30 @@ async fn read_step(
         }
         return Err(Refusal::Peer(format!("reading the answer to ApiVersions failed: {error}")));
     }
+}
+
+/// SASL on a new socket, unless the broker has just refused the same login.
+async fn log_in(
+    credentials: &Credentials,
+    port: u16,
+    stream: &mut Box<dyn Stream>,
+    frames: &mut Frames,
+) -> Result<Option<Duration>, Refusal> {
+    let Some(key) = credentials.key(port) else { return authenticate(credentials, stream, frames).await };
+    if let Some(refusal) = refused().standing(&key, now()) {
+        return Err(refusal);
+    }
+    let tried = authenticate(credentials, stream, frames).await;
+    match &tried {
+        Ok(_) => refused().handle_login(&key),
+        Err(refusal) => refused().handle_refusal(key, now(), refusal),
+    }
+    tried
+}
+
+/// The runtime's clock, which a test may have paused.
+fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// SASL on a new socket: how long it holds, if the broker said so.
