@@ -13,7 +13,7 @@ use bytes::Bytes;
 use milena::wire::Direction;
 use milena::wire::api::APIS;
 use milena::wire::guard;
-use protocol_tests::hostile::{Plan, Seed, Target, allowance, feed, lies_at, monotonous, of_kind, run, seeds};
+use protocol_tests::hostile::{Plan, Seed, Target, allowance, bombs, feed, lies_at, monotonous, of_kind, run, seeds};
 
 /// Bytes allocated at the peak of `work`, on this thread.
 fn peak(work: &mut dyn FnMut()) -> usize {
@@ -27,7 +27,7 @@ fn read(name: &str, target: Target, frame: &[u8]) -> bool {
     let bytes = Bytes::copy_from_slice(frame);
     let mut accepted = false;
     let peak = peak(&mut || accepted = feed(target, bytes.clone()));
-    assert!(peak <= allowance(frame.len()), "{name}: {peak} bytes allocated for {} of {target:?}", frame.len());
+    assert!(peak <= allowance(target, frame.len()), "{name}: {peak} bytes allocated for {} of {target:?}", frame.len());
     accepted
 }
 
@@ -46,6 +46,15 @@ fn damaged_frames_neither_panic_nor_hang_nor_allocate() {
     eprintln!("{outcome:?}");
     assert_eq!(outcome.frames, frames);
     assert!(outcome.accepted > 0 && outcome.accepted < frames, "damage that does not tell: {outcome:?}");
+}
+
+#[test]
+fn what_once_ended_a_reader_is_refused() {
+    let bombs = bombs();
+    assert!(bombs.len() >= 8);
+    for Seed { name, target, bytes, .. } in bombs {
+        assert!(!read(&name, target, &bytes), "{name} is accepted");
+    }
 }
 
 #[test]

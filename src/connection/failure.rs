@@ -7,6 +7,7 @@ use super::mux::Cause;
 use crate::config::security::SecurityProtocol;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::types::BrokerId;
+use crate::wire::api::api_by_number;
 use crate::wire::messages::ApiKey;
 
 /// Who is at the other end, and why the connection to it ended.
@@ -91,5 +92,5 @@ fn operation(api_key: i16) -> Operation {
 }
 
 fn name(api_key: i16) -> String {
-    ApiKey::try_from(api_key).map_or_else(|()| format!("API {api_key}"), |key| format!("{key:?}"))
+    api_by_number(api_key).map_or_else(|| format!("API {api_key}"), |api| api.name.to_string())
 }

@@ -37,7 +37,6 @@ use crate::types::BrokerId;
 use crate::wire::Request;
 use crate::wire::api::BrokerVersions;
 use crate::wire::frame::{RequestFrame, decode_response};
-use crate::wire::messages::ApiKey;
 use driver::Command;
 use failure::Peer;
 
@@ -155,9 +154,7 @@ impl Connection {
     /// As [`version_of`](Connection::version_of), but at most `cap`.
     pub fn version_up_to<Q: Request>(&self, cap: i16) -> Result<i16, Error> {
         let peer = &self.0.peer;
-        let key = ApiKey::try_from(Q::KEY)
-            .map_err(|()| peer.error(Q::KEY, ErrorKind::Unsupported, format!("API {} is not known", Q::KEY)))?;
-        self.versions().negotiate_up_to(key, cap).map_err(|missing| {
+        self.versions().negotiate_number(Q::KEY, cap).map_err(|missing| {
             let (low, high) = missing.ours;
             let theirs = match missing.theirs {
                 Some((min, max)) => format!("offers versions {min} to {max}"),

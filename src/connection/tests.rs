@@ -7,7 +7,9 @@ use super::scripted::{Network, Peer, frame, network};
 use super::*;
 use crate::config::ClientConfig;
 use crate::error::{ErrorCode, Operation};
-use crate::wire::messages::{ApiVersionsRequest, FindCoordinatorRequest, ProduceRequest};
+use crate::wire::messages::{
+    ApiKey, ApiVersionsRequest, FindCoordinatorRequest, ProduceRequest, StreamsGroupDescribeRequest,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const BROKER: BrokerId = BrokerId(4);
@@ -203,6 +205,9 @@ async fn a_missing_version_names_the_api_and_both_ranges() {
     let error = connection.version_of::<ProduceRequest>().unwrap_err();
     assert!(error.to_string().contains("does not offer it at all"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let error = connection.version_of::<StreamsGroupDescribeRequest>().unwrap_err();
+    let words = "needs StreamsGroupDescribe in a version from 0 to 1, which the broker lacks: it does not offer it";
+    assert!(error.to_string().contains(words), "a key that kafka-protocol has no name for: {error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +219,10 @@ async fn a_body_that_breaks_its_schema_is_a_protocol_error_of_that_call_alone() 
         peer.write(&frame(seen.correlation_id, &[0, 0, 0, 0, 0, 1])).await;
     };
     let (answer, ()) = tokio::join!(connection.call_at(0, &request, SECOND), script);
-    assert_eq!(answer.unwrap_err().kind(), ErrorKind::Protocol);
+    let error = answer.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    let words = "ApiVersions v0 Response at byte 6 (api_keys): array of 1 elements in 0 bytes";
+    assert!(error.to_string().contains(words) && error.to_string().contains("kafka-4:9092"), "{error}");
     assert!(!connection.is_closed());
 }
 

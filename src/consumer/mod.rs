@@ -4,6 +4,8 @@ mod answers;
 mod budget;
 mod driver;
 mod fetcher;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod isolation;
 mod lanes;
 mod locate;

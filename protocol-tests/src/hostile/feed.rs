@@ -1,11 +1,22 @@
 //! One frame into the reader it is meant for, as client and broker read it.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use milena::wire::api::api_by_number;
 use milena::wire::batch::Batches;
+use milena::wire::codec::Decompressor;
 use milena::wire::frame::{decode_request, decode_request_header, decode_response};
 use milena::wire::messages::each::{self, Body, Visit};
 use milena::wire::{Malformed, Request};
+
+/// The most that a batch may decompress to here. The smaller, the more frames a second.
+pub const LARGEST_BATCH: usize = 256 * 1024;
+
+thread_local! {
+    /// Kept from frame to frame, as a consumer keeps its own.
+    static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new(LARGEST_BATCH));
+}
 
 /// Who reads a frame.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -49,7 +60,7 @@ pub fn feed(target: Target, frame: Bytes) -> bool {
     let read = match target {
         Target::Request => request(frame),
         Target::Response { key, version } => each::visit(key, AsResponse(version, frame)).expect("types"),
-        Target::Batches => return batches(frame),
+        Target::Batches => return DECOMPRESSOR.with_borrow_mut(|decompressor| batches(frame, decompressor)),
     };
     if let Err(fault) = &read {
         assert!(fault.offset <= len, "{fault} lies beyond {len} bytes");
@@ -69,13 +80,13 @@ fn request(frame: Bytes) -> Result<(), Malformed> {
 }
 
 /// Damage to a batch is mostly found by its checksum; here it is read all the same, as if it had been forged to fit.
-fn batches(data: Bytes) -> bool {
+fn batches(data: Bytes, decompressor: &mut Decompressor) -> bool {
     let mut sound = true;
     for batch in Batches::new(data) {
         let Ok(batch) = batch else { return false };
         sound &= batch.verify_crc().is_ok();
         let _ = batch.control_kind();
-        for record in batch.records() {
+        for record in batch.records_with(decompressor) {
             let Ok(record) = record else { return false };
             record.headers.into_iter().for_each(drop);
         }

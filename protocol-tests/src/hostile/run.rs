@@ -91,7 +91,11 @@ fn share(plan: Plan, seeds: &[Seed], thread: u64, at: &AtomicU64) -> Outcome {
         let mut accepted = false;
         let peak = (plan.peak)(&mut || accepted = feed(seed.target, bytes.clone()));
         let one = Outcome { frames: 1, accepted: accepted.into(), peak, slowest: before.elapsed() };
-        assert!(peak <= super::allowance(frame.len()), "{peak} bytes allocated for a frame of {}", frame.len());
+        assert!(
+            peak <= super::allowance(seed.target, frame.len()),
+            "{peak} bytes allocated for a frame of {}",
+            frame.len()
+        );
         drop(told);
         outcome = outcome.and(one);
     }

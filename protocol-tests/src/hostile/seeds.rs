@@ -4,7 +4,7 @@ use milena::wire::Direction;
 use milena::wire::api::{Api, api_by_number};
 
 use super::feed::Target;
-use crate::golden::{self, GoldenMessage};
+use crate::golden::{self, GoldenBatches, GoldenMessage};
 
 /// One sound frame, without its length bytes.
 #[derive(Clone, Debug)]
@@ -59,9 +59,37 @@ fn framed(api: &Api, message: GoldenMessage) -> Seed {
 const BATCHES: &str = include_str!("../../../fixtures/batches/kafka-4.4.0.txt");
 
 fn batches() -> impl Iterator<Item = Seed> {
+    let seed = |batches: GoldenBatches| {
+        let GoldenBatches { name, bytes, .. } = batches;
+        Seed { name: format!("batches {name}"), target: Target::Batches, bytes, header: 0 }
+    };
+    plain_batches().chain(golden::batches().map(seed))
+}
+
+fn plain_batches() -> impl Iterator<Item = Seed> {
     BATCHES.lines().filter_map(|line| {
         let (name, hex) = line.strip_prefix("batch ")?.split_once(" x")?;
         let bytes = golden::unhex(hex);
         Some(Seed { name: format!("batch {name}"), target: Target::Batches, bytes, header: 0 })
     })
+}
+
+const BOMBS: &str = include_str!("../../../fixtures/hostile.txt");
+
+/// Frames that ended a reader once, or end a careless one.
+pub fn bombs() -> Vec<Seed> {
+    let lines = BOMBS.lines().filter(|line| !line.starts_with('#'));
+    let bomb = |line: &str| {
+        let (target, rest) = line.split_once(" x")?;
+        let (hex, story) = rest.split_once(' ')?;
+        let words: Vec<_> = target.split(' ').collect();
+        let target = match words[..] {
+            ["request"] => Target::Request,
+            ["batches"] => Target::Batches,
+            ["response", key, version] => Target::Response { key: key.parse().ok()?, version: version.parse().ok()? },
+            _ => return None,
+        };
+        Some(Seed { name: story.to_string(), target, bytes: golden::unhex(hex), header: 0 })
+    };
+    lines.map(|line| bomb(line).unwrap_or_else(|| panic!("a line that is no bomb: {line}"))).collect()
 }
