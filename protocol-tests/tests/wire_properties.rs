@@ -87,8 +87,9 @@ proptest! {
         let mut batch = seal(&records);
         let at = 21 + at.index(batch.len() - 21);
         batch[at] ^= 1 << bit;
-        let read = Batches::new(batch.into()).next().expect("one batch").expect("its header stands");
-        prop_assert!(read.verify_crc().is_err());
+        // Some counts are refused before the checksum is looked at.
+        let read = Batches::new(batch.into()).next().expect("one batch");
+        prop_assert!(read.and_then(|batch| batch.verify_crc()).is_err());
     }
 
     #[test]
