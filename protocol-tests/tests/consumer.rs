@@ -207,3 +207,33 @@ async fn a_poll_that_is_dropped_loses_nothing() {
     }
     assert_eq!(seen, (0..300).collect::<Vec<_>>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_consumer_tells_every_broker_that_its_session_is_over() {
+    let scene = Scene::new(2).await;
+    let closed = Arc::new(Mutex::new(std::collections::BTreeSet::new()));
+    let seen = closed.clone();
+    scene.kafka.control(Control::Intercept(Some(Box::new(move |request| {
+        if let Some(Ok(fetch)) = request.decode::<FetchRequest>()
+            && fetch.session_epoch == -1
+            && fetch.session_id != 0
+        {
+            seen.lock().unwrap().insert(request.broker);
+        }
+        Verdict::Pass
+    }))));
+    scene.write(0, 0, 5).await;
+    scene.write(1, 0, 5).await;
+    let mut consumer = scene.consumer(ConsumerConfig::default());
+    consumer.assign([(tp(0), Position::Earliest), (tp(1), Position::Earliest)]);
+    for _ in 0..2 {
+        next(&mut consumer).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(closed.lock().unwrap().is_empty(), "a session that is used stays");
+    let began = Instant::now();
+    drop(consumer);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(closed.lock().unwrap().iter().copied().collect::<Vec<_>>(), [1, 2]);
+}

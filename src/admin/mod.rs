@@ -57,7 +57,7 @@ impl Admin {
         topics::create(&self.cluster, topic).await
     }
 
-    /// Deletes a topic and waits, five seconds at most, until brokers no longer know it.
+    /// Deletes a topic and waits, two seconds at most, until brokers no longer know it.
     pub async fn delete_topic(&self, name: &str) -> Result<()> {
         topics::delete(&self.cluster, name).await
     }

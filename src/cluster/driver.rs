@@ -53,7 +53,13 @@ async fn finished(running: &mut Option<(Refresh, BoxFuture<'static, Result<()>>)
 fn refresh_once(shared: Arc<Shared>, refresh: Refresh) -> BoxFuture<'static, Result<()>> {
     Box::pin(async move {
         let topics = match refresh {
-            Refresh::Known => shared.known_topics(),
+            Refresh::Known(wanted) => {
+                let mut topics = shared.known_topics();
+                topics.extend(wanted);
+                topics.sort();
+                topics.dedup();
+                topics
+            }
             Refresh::Topics(topics) => topics,
         };
         let deadline = Instant::now() + shared.config.default_api_timeout;

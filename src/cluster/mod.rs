@@ -1,5 +1,6 @@
 //! Which broker has it: metadata, leaders and coordinators of one cluster, and the pool of connections to it.
 
+mod board;
 mod call;
 mod coordinators;
 mod driver;
@@ -17,15 +18,17 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::config::ClientConfig;
 use crate::connection::{Connection, Environment, parse_bootstrap};
 use crate::error::{Error, ErrorCode, Operation, Recovery, Result};
 use crate::types::{BrokerId, FixedMap, TopicId, TopicName, TopicPartition};
+pub use board::MetadataWatch;
 use metadata::Asked;
 use shared::Shared;
 
@@ -159,7 +162,8 @@ pub struct Cluster {
 impl Cluster {
     /// Connects to the first bootstrap address that answers and learns the brokers.
     ///
-    /// Fails after `default.api.timeout.ms` with the last cause of each address, or at once on what no retry can mend.
+    /// Fails after 10 seconds (or `default.api.timeout.ms`, if that is less) with the last cause of each address, or at
+    /// once on what no retry can mend; logs a warning after the first round without an answer.
     pub async fn connect(config: ClientConfig, environment: Environment) -> Result<Cluster> {
         for address in &config.bootstrap_servers {
             parse_bootstrap(address)?;
@@ -168,8 +172,17 @@ impl Cluster {
         let shared = Arc::new(Shared::new(config, environment));
         let (refreshes, requests) = mpsc::unbounded_channel();
         let cluster = Cluster { shared, refreshes };
-        let limit = cluster.config().default_api_timeout;
-        let learn = |deadline| cluster.shared.fetch(Asked::Topics(&[]), deadline);
+        let limit = cluster.config().default_api_timeout.min(BOOTSTRAP_PATIENCE);
+        let (shared, is_first) = (&cluster.shared, &AtomicBool::new(true));
+        let learn = |deadline| async move {
+            let learned = shared.fetch(Asked::Topics(&[]), deadline).await;
+            if let Err(error) = &learned
+                && is_first.swap(false, Ordering::Relaxed)
+            {
+                tracing::warn!(%error, "no bootstrap address has answered yet, trying again for {limit:?}");
+            }
+            learned
+        };
         cluster.retrying(limit, "bootstrap", learn).await?;
         tokio::spawn(driver::run(Arc::clone(&cluster.shared), requests));
         Ok(cluster)
@@ -195,15 +208,15 @@ impl Cluster {
         self.shared.metadata()
     }
 
-    /// Changes of the metadata, as a channel that holds the newest.
-    pub fn watch(&self) -> watch::Receiver<Arc<Metadata>> {
-        self.shared.metadata.subscribe()
+    /// Changes of the metadata from now on.
+    pub fn watch(&self) -> MetadataWatch {
+        self.shared.board.watch()
     }
 
     /// Metadata that holds every one of `topics` (or its error for sure), asked for if need be.
     ///
     /// Fails with `UNKNOWN_TOPIC_OR_PARTITION` and the topic's name when it does not exist; retriable answers are
-    /// retried until `timeout` (a topic that no broker knows: for five seconds at most). Safe to drop.
+    /// retried until `timeout` (a topic that no broker knows: for two seconds at most). Safe to drop.
     pub async fn topics(&self, topics: &[TopicName], timeout: Duration) -> Result<Arc<Metadata>> {
         let metadata = self.metadata();
         if topics.iter().all(|topic| metadata.topics.contains_key(topic)) {
@@ -240,7 +253,7 @@ impl Cluster {
 
     /// Believes a leader that a Produce or Fetch answer told, until the next refresh.
     pub fn apply_hints(&self, hints: &[LeaderHint]) {
-        self.shared.metadata.send_if_modified(|metadata| {
+        self.shared.board.modify(|metadata| {
             let hinted = metadata.hinted(hints);
             let is_newer = hinted.is_some();
             hinted.into_iter().for_each(|hinted| *metadata = Arc::new(hinted));
@@ -260,6 +273,11 @@ impl Cluster {
         connection
     }
 
+    /// The connection to a broker for a lane, if there is one. Never waits.
+    pub fn open_connection(&self, broker: BrokerId, lane: Lane) -> Option<Connection> {
+        self.shared.open_connection(broker, lane)
+    }
+
     /// Lets go of a lane's connections, when the consumer it was for has ended.
     pub fn release(&self, lane: Lane) {
         self.shared.release(lane);
@@ -277,9 +295,13 @@ impl fmt::Debug for Cluster {
     }
 }
 
+/// How long brokers that nobody has reached yet are tried: long enough for one that is being restarted, short enough for
+/// a person who mistyped its name.
+const BOOTSTRAP_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long a topic that brokers do not know is asked for: one that was just created is known everywhere within a
-/// second or two, and nobody wants to wait a minute to learn of a misspelt name.
-pub(crate) const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(5);
+/// second or two, and nobody wants to wait for long to learn of a misspelt name.
+pub(crate) const UNKNOWN_TOPIC_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether `topic` is there; an error that may be retried if it may still appear.
 fn presence(metadata: &Metadata, topic: &TopicName, began: Instant) -> Result<()> {

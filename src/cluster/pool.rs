@@ -66,8 +66,14 @@ impl Pool {
 
     /// Whether a connection to `broker` is open for `lane`.
     pub(super) fn is_open(&self, broker: BrokerId, lane: Lane) -> bool {
-        let slot = lock(&self.slots).get(&(broker, lane)).cloned();
-        slot.is_some_and(|slot| lock(&slot.open).as_ref().is_some_and(|open| !open.is_closed()))
+        self.open(broker, lane).is_some()
+    }
+
+    /// The connection to `broker` that is open for `lane`.
+    pub(super) fn open(&self, broker: BrokerId, lane: Lane) -> Option<Connection> {
+        let slot = lock(&self.slots).get(&(broker, lane)).cloned()?;
+        let open = lock(&slot.open).clone();
+        open.filter(|open| !open.is_closed())
     }
 
     /// Drops the connections of a lane that nobody will ask for again.

@@ -9,8 +9,8 @@ use crate::types::TopicName;
 /// What to ask for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Refresh {
-    /// All topics that are known.
-    Known,
+    /// All topics that are known, and these, which somebody wants and perhaps nobody knows.
+    Known(Vec<TopicName>),
     /// These topics, which somebody found wrong.
     Topics(Vec<TopicName>),
 }
@@ -40,7 +40,7 @@ impl Schedule {
 
     /// The last refresh was answered. The next one waits a first backoff, since the answer may be the same for a while.
     pub(super) fn handle_refreshed(&mut self, now: Instant, refresh: &Refresh) {
-        if *refresh == Refresh::Known {
+        if matches!(refresh, Refresh::Known(_)) {
             self.known_at = now;
         }
         self.backoff.reset();
@@ -52,7 +52,10 @@ impl Schedule {
     pub(super) fn handle_failed(&mut self, now: Instant, refresh: Refresh) {
         self.not_before = now + self.backoff.next_wait();
         match refresh {
-            Refresh::Known => self.is_known_wanted = true,
+            Refresh::Known(topics) => {
+                self.is_known_wanted = true;
+                self.wanted.extend(topics);
+            }
             Refresh::Topics(topics) => self.wanted.extend(topics),
         }
     }
@@ -62,12 +65,12 @@ impl Schedule {
         if now < self.poll_timeout() {
             return None;
         }
-        let wanted = std::mem::take(&mut self.wanted);
+        let wanted: Vec<_> = std::mem::take(&mut self.wanted).into_iter().collect();
         if self.is_known_wanted || wanted.is_empty() {
             self.is_known_wanted = false;
-            return Some(Refresh::Known);
+            return Some(Refresh::Known(wanted));
         }
-        Some(Refresh::Topics(wanted.into_iter().collect()))
+        Some(Refresh::Topics(wanted))
     }
 
     /// When the next refresh is due.
@@ -125,9 +128,21 @@ mod tests {
         let mut schedule = schedule(now);
         assert_eq!(schedule.poll_timeout(), now + 300_000 * MS);
         let refresh = schedule.poll_refresh(now + 300_000 * MS).unwrap();
-        assert_eq!(refresh, Refresh::Known);
+        assert_eq!(refresh, Refresh::Known(vec![]));
         schedule.handle_refreshed(now + 300_001 * MS, &refresh);
         assert_eq!(schedule.poll_timeout(), now + 600_001 * MS);
+    }
+
+    #[test]
+    fn a_full_refresh_asks_for_what_somebody_wants_and_nobody_knows_too() {
+        let now = Instant::now();
+        let mut schedule = schedule(now);
+        schedule.handle_request([]);
+        schedule.handle_request([name("new")]);
+        let refresh = schedule.poll_refresh(now).unwrap();
+        assert_eq!(refresh, Refresh::Known(vec![name("new")]));
+        schedule.handle_failed(now, refresh.clone());
+        assert_eq!(schedule.poll_refresh(now + 1000 * MS), Some(refresh), "also after a failure");
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::board::Board;
 use super::coordinators::Coordinators;
 use super::metadata::{self, Asked};
 use super::pool::Pool;
@@ -28,7 +28,7 @@ const KNOWN_BROKERS_PER_ROUND: usize = 3;
 pub(super) struct Shared {
     pub(super) config: ClientConfig,
     pub(super) environment: Environment,
-    pub(super) metadata: watch::Sender<Arc<Metadata>>,
+    pub(super) board: Arc<Board>,
     coordinators: Mutex<Coordinators>,
     rebootstrap: Mutex<Rebootstrap>,
     pool: Pool,
@@ -50,7 +50,7 @@ impl Shared {
             config,
             environment,
             rebootstrap: Mutex::new(Rebootstrap::new(strategy, trigger)),
-            metadata: watch::Sender::new(Arc::default()),
+            board: Arc::default(),
             coordinators: Mutex::default(),
             pool: Pool::default(),
             role_seeds: AtomicU64::new(0),
@@ -59,7 +59,7 @@ impl Shared {
     }
 
     pub(super) fn metadata(&self) -> Arc<Metadata> {
-        Arc::clone(&self.metadata.borrow())
+        self.board.metadata()
     }
 
     pub(super) fn coordinators(&self) -> MutexGuard<'_, Coordinators> {
@@ -100,6 +100,11 @@ impl Shared {
         self.pool.connection(&self.environment, &self.config, &broker, lane, || self.next_own_seed()).await
     }
 
+    /// The open connection to `broker`, if there is one.
+    pub(super) fn open_connection(&self, broker: BrokerId, lane: Lane) -> Option<Connection> {
+        self.pool.open(broker, lane)
+    }
+
     /// Drops the connections of a lane.
     pub(super) fn release(&self, lane: Lane) {
         self.pool.release(lane);
@@ -107,7 +112,7 @@ impl Shared {
 
     /// Adds a broker that an answer named and the metadata lacks.
     pub(super) fn learn_broker(&self, broker: BrokerMetadata) {
-        self.metadata.send_if_modified(|metadata| {
+        self.board.modify(|metadata| {
             let is_new = !metadata.brokers.contains_key(&broker.id);
             if is_new {
                 Arc::make_mut(metadata).brokers.insert(broker.id, broker);
@@ -177,7 +182,7 @@ impl Shared {
         let refused = |code| Error::broker(Operation::Metadata, code, connection.address());
         let view = self.metadata().merged(version, asked, &response).map_err(refused)?;
         // Merged again under the lock: another answer may have come between.
-        self.metadata.send_if_modified(|metadata| {
+        self.board.modify(|metadata| {
             let Ok(merged) = metadata.merged(version, asked, &response) else { return false };
             let next = match asked {
                 Asked::All => metadata.refreshed_from(&merged),

@@ -49,15 +49,15 @@ async fn the_first_bootstrap_address_that_answers_teaches_the_brokers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_at_home_ends_at_the_timeout_with_the_cause_of_each_address() {
+async fn nobody_at_home_ends_after_ten_seconds_with_the_cause_of_each_address() {
     let scene = scene(|_| None);
     scene.refuse("a:1");
     scene.refuse("b:2");
     let began = Instant::now();
     let error = scene.connect_to(&["a:1", "b:2"]).await.unwrap_err();
-    assert!(began.elapsed() <= 60 * SECOND && began.elapsed() > 58 * SECOND, "{:?}", began.elapsed());
+    assert!(began.elapsed() <= 10 * SECOND && began.elapsed() > 8 * SECOND, "{:?}", began.elapsed());
     let text = error.to_string();
-    assert!(text.contains("connect a:1: ") && text.contains("connect b:2: ") && text.contains("60s"), "{text}");
+    assert!(text.contains("connect a:1: ") && text.contains("connect b:2: ") && text.contains("10s"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,7 +71,7 @@ async fn what_no_retry_can_mend_ends_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_that_does_not_exist_is_named_after_five_seconds() {
+async fn a_topic_that_does_not_exist_is_named_after_two_seconds() {
     let scene = scene(|q| {
         let unknown = || brokers(&[1, 2]).with_topics(vec![topic("nope", 3)]);
         (q.api == ApiKey::Metadata).then(|| reply::<MetadataRequest>(q, &unknown()))
@@ -79,7 +79,7 @@ async fn a_topic_that_does_not_exist_is_named_after_five_seconds() {
     let cluster = scene.connect().await;
     let began = Instant::now();
     let error = cluster.topics(&["nope".into()], 60 * SECOND).await.unwrap_err();
-    assert!(began.elapsed() >= 5 * SECOND && began.elapsed() < 7 * SECOND, "{:?}", began.elapsed());
+    assert!(began.elapsed() >= 2 * SECOND && began.elapsed() < 4 * SECOND, "{:?}", began.elapsed());
     assert_eq!((error.code(), error.is_retriable()), (Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), false));
     assert!(error.to_string().contains("topic nope") && error.to_string().contains("does not exist"), "{error}");
     let error = cluster.topics(&["nope".into()], SECOND).await.unwrap_err();
@@ -314,7 +314,7 @@ async fn refreshes_are_made_in_the_background_and_coalesced() {
         cluster.refresh(&[topic.into()]);
     }
     let mut changes = cluster.watch();
-    changes.changed().await.unwrap();
+    changes.changed().await;
     assert_eq!(*asked.lock().unwrap(), [Some(vec![]), Some(vec!["a".to_string(), "b".to_string()])]);
     assert_eq!(cluster.metadata().topic_errors.len(), 2);
 }

@@ -4,19 +4,23 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::fetcher::Fetcher;
 use super::lanes::LaneId;
 use super::locate::{Found, Lookup};
+use super::request;
 use crate::cluster::{self, Cluster, Lane};
 use crate::connection::BoxFuture;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::types::TopicName;
 use crate::wire::frame::{RequestFrame, decode_response};
 use crate::wire::messages::{FetchRequest, FetchResponse};
+
+/// How long brokers have to take note that a session is over, once they have answered what they were asked before.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// What the consumer's handle and its driver share. The lock is held for a look at the state, never across a wait.
 #[derive(Debug)]
@@ -145,7 +149,7 @@ pub(super) async fn run(shared: Arc<Shared>, cluster: Cluster, lanes: Lanes) {
     let _stop = Stop { shared: shared.clone(), cluster: cluster.clone(), lanes };
     let mut jobs = Jobs::default();
     let mut metadata = cluster.watch();
-    let first = metadata.borrow_and_update().clone();
+    let first = metadata.newest();
     shared.update(|fetcher| fetcher.handle_metadata(now(), first));
     while !shared.lock().is_closed {
         let timeout = start_jobs(&shared, &cluster, lanes, &mut jobs);
@@ -153,15 +157,33 @@ pub(super) async fn run(shared: Arc<Shared>, cluster: Cluster, lanes: Lanes) {
             biased;
             () = shared.wake.notified() => shared.update(Fetcher::handle_wake),
             done = jobs.next() => finish(&shared, done),
-            changed = metadata.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-                let new = metadata.borrow_and_update().clone();
-                shared.update(|fetcher| fetcher.handle_metadata(now(), new));
-            }
+            new = metadata.changed() => shared.update(|fetcher| fetcher.handle_metadata(now(), new)),
             () = sleep_until(timeout) => {}
         }
+    }
+    close_sessions(&shared, &cluster, lanes).await;
+}
+
+/// Tells brokers that their sessions are over, so that they need not remember them until they are the oldest (KIP-227).
+///
+/// Over connections that are there anyway, behind a fetch that a broker may be holding. What fails is of no consequence.
+async fn close_sessions(shared: &Shared, cluster: &Cluster, lanes: Lanes) {
+    let (sessions, patience) = {
+        let state = shared.lock();
+        let of_lane = |(id, lane): (&LaneId, &super::lanes::Lane)| lane.session.id().map(|session| (*id, session));
+        let sessions: Vec<(LaneId, i32)> = state.fetcher.lanes.iter().filter_map(of_lane).collect();
+        (sessions, state.fetcher.config.fetch_max_wait + CLOSING)
+    };
+    let deadline = tokio::time::Instant::now() + patience;
+    let mut answers = Vec::new();
+    for (id, session) in sessions {
+        let Some(connection) = cluster.open_connection(id.broker, lanes.of(id)) else { continue };
+        let Ok(version) = connection.version_of::<FetchRequest>() else { continue };
+        let frame = RequestFrame::encode(connection.client_id(), version, &request::close_request(session));
+        answers.extend(frame.map(|frame| connection.submit(frame, deadline, true)));
+    }
+    for answer in answers {
+        let _ = answer.await;
     }
 }
 

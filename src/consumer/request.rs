@@ -35,6 +35,11 @@ pub(super) fn fetch_request(version: i16, ask: Ask, limits: Limits, config: &Con
     request
 }
 
+/// The request that closes a session (KIP-227): the final epoch, and nothing wanted.
+pub(super) fn close_request(session_id: i32) -> FetchRequest {
+    FetchRequest::default().with_session_id(session_id).with_session_epoch(-1)
+}
+
 fn name(version: i16, topic: &TopicName) -> messages::TopicName {
     if version >= 13 { Default::default() } else { StrBytes::from_string(topic.to_string()).into() }
 }

@@ -47,6 +47,11 @@ pub(super) struct Ask {
 }
 
 impl Session {
+    /// The session that the broker keeps, unless it keeps none.
+    pub(super) fn id(&self) -> Option<i32> {
+        Some(self.id).filter(|id| *id != 0)
+    }
+
     /// What was asked of `tp` by the last request, if anything.
     pub(super) fn asked(&self, tp: &TopicPartition) -> Option<&Entry> {
         self.entries.get(tp)

@@ -108,13 +108,7 @@ impl Driver {
                 biased;
                 command = self.commands.recv(), if !self.is_closing => self.handle_command(now, command),
                 done = self.waits.next() => self.finish(done),
-                changed = metadata.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    metadata.borrow_and_update();
-                    self.learn();
-                }
+                _ = metadata.changed() => self.learn(),
                 () = wakes.wake.notified() => {}
                 () = sleep_until(timeout) => {}
             }
