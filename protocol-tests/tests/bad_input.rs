@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use milena::broker::{Control, Settings};
 use milena::wire::messages::ApiKey;
@@ -26,7 +27,10 @@ fn produce(broker: &TcpBroker, topic: &str, lines: &str) {
 
 /// A broker with the topics `in` (one record) and `out`.
 fn broker() -> TcpBroker {
-    let broker = TcpBroker::start();
+    with_topics(TcpBroker::start())
+}
+
+fn with_topics(broker: TcpBroker) -> TcpBroker {
     broker.create_topic("in", 2);
     broker.create_topic("out", 2);
     produce(&broker, "in", "one\n");
@@ -83,6 +87,17 @@ fn a_broker_that_cannot_be_reached_is_named() {
 }
 
 #[test]
+fn a_broker_that_cannot_be_reached_is_named_before_anybody_gives_up_waiting() {
+    let ports: Vec<TcpListener> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+    let ports: Vec<String> = ports.iter().map(|p| p.local_addr().expect("it is bound").to_string()).collect();
+    let began = Instant::now();
+    let finished = command(&ports.join(","), "consume", "-t t -e").run();
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(finished.stderr.lines().any(|line| line.contains("WARN") && line.contains("trying again")));
+    finished.failed(1, &[&ports[0], &ports[1], "refused"]);
+}
+
+#[test]
 fn a_port_that_speaks_tls_is_named_as_such() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let at = listener.local_addr().expect("it is bound").to_string();
@@ -107,6 +122,7 @@ fn a_topic_or_partition_that_does_not_exist_is_named() {
     lines("-t in -p 7 -X max.block.ms=1000").failed(1, &["in", "7"]);
     run(&broker, "copy", "--from in --to nothere --stop latest").failed(1, &["nothere"]);
     run(&broker, "copy", "--from nothere --to out --stop latest").failed(1, &["nothere"]);
+    run(&broker, "copy", "--from nothere --to neither --stop latest").failed(1, &["nothere", "neither"]);
     let to_missing = copy(&scratch.path("c"), "--stop latest").replace("--to out", "--to nothere");
     run(&broker, "copy", &to_missing).failed(1, &["nothere"]);
     run(&broker, "topics", "delete nothere").failed(1, &["nothere", "UNKNOWN_TOPIC_OR_PARTITION"]);
@@ -212,7 +228,14 @@ fn a_torn_checkpoint_falls_back_to_the_previous_one_and_none_is_mixed_or_forgott
 
 #[test]
 fn a_second_job_of_the_same_prefix_fences_the_first_which_says_so() {
-    let (broker, scratch) = (broker(), Scratch::new("fenced"));
+    for level in [1, 2] {
+        fences_the_first(level);
+    }
+}
+
+fn fences_the_first(level: i16) {
+    let broker = with_topics(TcpBroker::with(Settings::default().with_transaction_version(level)));
+    let scratch = Scratch::new(&format!("fenced{level}"));
     let job = |directory: &str| command(&broker.at(), "copy", &copy(&scratch.path(directory), "--id-prefix etl"));
     let mut first = job("first").spawn();
     while run(&broker, "consume", "-t out -e -X isolation.level=read_committed").ok() != "one\n" {
@@ -228,7 +251,7 @@ fn a_second_job_of_the_same_prefix_fences_the_first_which_says_so() {
     }
     produce(&broker, "in", "two\n");
     // The newcomer copies on; whoever was there first ends and says why.
-    first.wait().failed(1, &["fenced"]);
+    first.wait().failed(1, &["etl/0#", "fenced", "ids of its own"]);
     while !run(&broker, "consume", "-t out -e -X isolation.level=read_committed").ok().contains("two\n") {
         assert!(second.is_running(), "{}", second.stderr());
     }

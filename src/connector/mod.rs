@@ -59,6 +59,11 @@ pub trait Source: Send + Sync + 'static {
     /// The enumerator, fresh or with everything a checkpoint held: its own state and every split at its position.
     fn enumerator(&self, restored: Option<(Self::EnumState, Vec<Self::Split>)>) -> Result<Self::Enumerator>;
 
+    /// Refuses settings and names that cannot work, before anything is read.
+    fn check<'a>(&'a self) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// A reader, without splits.
     fn reader(&self, id: TaskId) -> Result<Self::Reader>;
 }
@@ -218,6 +223,15 @@ pub trait Committer: Send + Sync + 'static {
     fn commit<'a>(&'a self, committables: &'a [Self::Committable]) -> BoxFuture<'a, Vec<Outcome>>;
 }
 
+/// What fencing came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fenced<S> {
+    /// The writers' states from here on.
+    pub states: Vec<S>,
+    /// Whether writers may start with them.
+    pub is_settled: bool,
+}
+
 /// Where records go: a factory of writers and of a committer.
 pub trait Sink: Send + Sync + 'static {
     /// What its writers take.
@@ -236,12 +250,15 @@ pub trait Sink: Send + Sync + 'static {
 
     /// The states of `writers` writers for a first start or a restart: leases are kept and re-dealt, none is forgotten.
     ///
-    /// Touches nothing outside; the host persists the result before [`fence`](Sink::fence) and before any writer starts.
+    /// Touches nothing outside; the host persists the result before [`fence`](Sink::fence).
     fn deal(&self, restored: Vec<Self::State>, writers: u32) -> Vec<Self::State>;
 
     /// Fences and aborts whatever earlier attempts may have left under these leases. Pending committables must have
     /// been committed before.
-    fn fence<'a>(&'a self, states: &'a [Self::State]) -> BoxFuture<'a, Result<()>>;
+    ///
+    /// Where the result is settled, the host persists its states, and writers may start. Else some lease is not fit for
+    /// use: the host has the states dealt anew, persists that, and fences again.
+    fn fence<'a>(&'a self, states: &'a [Self::State]) -> BoxFuture<'a, Result<Fenced<Self::State>>>;
 
     /// A writer with its state.
     fn writer(&self, id: TaskId, state: Self::State) -> Result<Self::Writer>;

@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub topics: Mutex<Vec<Arc<TopicState>>>,
     /// Who the records of the transaction are from.
     pub identity: Mutex<ProducerIdentity>,
+    /// Whether an InitProducerId went unanswered.
+    pub has_late_init: AtomicBool,
 }
 
 impl Shared {

@@ -19,7 +19,7 @@ use crate::wire::messages::txn_offset_commit_request::{
 };
 use crate::wire::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, DescribeConfigsRequest, EndTxnRequest, EndTxnResponse,
-    GroupId, InitProducerIdRequest, ProducerId, TransactionalId, TxnOffsetCommitRequest,
+    GroupId, InitProducerIdRequest, InitProducerIdResponse, ProducerId, TransactionalId, TxnOffsetCommitRequest,
 };
 use crate::wire::{Request, StrBytes};
 
@@ -65,10 +65,11 @@ impl Coordinator {
     /// and aborts what was left open.
     ///
     /// With `current` it only succeeds if that is still the latest: one that another has fenced learns of it.
+    /// Beside it, whether some attempt went unanswered: it may come at any later time, and then abort what is open.
     pub(super) async fn init(
         &self,
         current: Option<ProducerIdentity>,
-    ) -> Result<(ProducerIdentity, TransactionVersion)> {
+    ) -> (Result<(ProducerIdentity, TransactionVersion)>, bool) {
         let timeout_ms = i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX);
         let make = |version| {
             let known = current.filter(|_| version >= EPOCHS).unwrap_or(ProducerIdentity::NONE);
@@ -79,18 +80,26 @@ impl Coordinator {
                 .with_producer_epoch(known.producer_epoch)
         };
         let errand = self.errand(Operation::InitProducerId, i16::MAX);
-        let (result, _) = self.ask(errand, make, |answer| ErrorCode(answer.error_code)).await;
-        let answer = match result {
+        let (result, is_late) = self.ask(errand, make, |answer| ErrorCode(answer.error_code)).await;
+        let result = match result {
             Err(error) if error.code() == Some(ErrorCode::INVALID_TRANSACTION_TIMEOUT) => {
-                return Err(self.timeout_too_long(error).await);
+                Err(self.timeout_too_long(error).await)
             }
-            other => other?,
+            Err(error) => Err(error),
+            Ok(InitProducerIdResponse { producer_id, producer_epoch, .. }) => self
+                .rules()
+                .await
+                .map(|version| (ProducerIdentity { producer_id: producer_id.0, producer_epoch }, version)),
         };
-        let identity = ProducerIdentity { producer_id: answer.producer_id.0, producer_epoch: answer.producer_epoch };
+        (result, is_late)
+    }
+
+    /// The rules that transactions of this cluster follow now.
+    async fn rules(&self) -> Result<TransactionVersion> {
         let deadline = deadline_in(self.patience);
         let connection = timeout_at(deadline, self.connect(CoordinatorKind::Transaction, &self.id)).await;
         let connection = connection.map_err(|_| self.out_of_time(Operation::InitProducerId))??;
-        Ok((identity, transaction_version(&connection)))
+        Ok(transaction_version(&connection))
     }
 
     /// Adds partitions to the transaction (TV1).

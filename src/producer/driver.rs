@@ -41,8 +41,8 @@ pub(super) enum Command {
     End(End, EndReply),
     /// Its handle was dropped.
     Dropped,
-    /// What was prepared has been ended by whoever has it.
-    PreparedEnded,
+    /// What was prepared has been ended by whoever has it; whether some EndTxn of it went unanswered.
+    PreparedEnded { is_in_doubt: bool },
 }
 
 /// A job's result.

@@ -19,7 +19,7 @@ mod txn;
 mod waits;
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -36,7 +36,7 @@ use packer::Packer;
 use sender::{Numbering, Sender, Settings};
 
 pub use delivery::{Delivery, RecordMetadata};
-pub use prepared::{CommitOutcome, PreparedTransaction, abort_prepared, commit_prepared};
+pub use prepared::{CommitOutcome, PreparedTransaction, abort_prepared, commit_prepared, commit_with_doubt};
 pub use topic::Topic;
 pub use transaction::{OwnedTransaction, PreparedProducer, Transaction, TransactionalProducer};
 
@@ -65,6 +65,7 @@ impl Handle {
         let (commands, requests) = mpsc::unbounded_channel();
         let sender = Sender::new(Settings {
             numbering,
+            transactional_id: config.transactional_id.clone().unwrap_or_default(),
             max_in_flight: config.max_in_flight_requests_per_connection,
             max_request_size: config.max_request_size,
             retry_backoff: cluster.config().retry_backoff,
@@ -131,6 +132,7 @@ fn shared(cluster: &Cluster, config: &ProducerConfig, packer: Arc<Packer>, gate:
         ignores_keys: config.partitioner_ignore_keys,
         topics: Mutex::default(),
         identity: Mutex::new(ProducerIdentity::NONE),
+        has_late_init: AtomicBool::new(false),
     }
 }
 

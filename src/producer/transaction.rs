@@ -51,6 +51,15 @@ impl TransactionalProducer {
         *lock(&self.handle.shared.identity)
     }
 
+    /// Whether an InitProducerId of this producer went unanswered.
+    ///
+    /// Kafka applies such a request whenever it arrives, also after its repetition was answered, and aborts what is open
+    /// then (`TransactionCoordinator`: no epoch is compared while a transaction is ongoing). A commit fails and the
+    /// records can be sent again; but what is prepared, and whose source has moved on, would be lost.
+    pub fn has_late_init(&self) -> bool {
+        self.handle.shared.has_late_init.load(Ordering::Relaxed)
+    }
+
     /// Begins a transaction. Costs no request; a transaction left open by a dropped [`Transaction`] is aborted first.
     ///
     /// Under TV1 an unanswered request of the last transaction re-initialises the producer first (KIP-890). Safe to drop.
@@ -62,7 +71,7 @@ impl TransactionalProducer {
     /// [`PreparedProducer::ended`].
     pub fn prepared_ended(&mut self) {
         // The driver handles it before the next begin: both come through one channel.
-        let _ = self.handle.commands.send(Command::PreparedEnded);
+        let _ = self.handle.commands.send(Command::PreparedEnded { is_in_doubt: false });
     }
 
     /// As [`begin`](Self::begin), for callers that must store the open transaction: it owns the producer until its end.
@@ -115,10 +124,12 @@ impl Open {
         self.handle.ask(|reply| Command::End(end, reply)).await
     }
 
-    async fn prepare(self) -> Result<Option<PreparedTransaction>> {
+    /// Beside the value, whether the id needs InitProducerId before its next transaction.
+    async fn prepare(self) -> Result<(Option<PreparedTransaction>, bool)> {
         let handle = Arc::clone(&self.handle);
         let contents = self.end(End::Prepare).await?;
-        Ok(contents.map(|contents| PreparedTransaction {
+        let needs_init = contents.as_ref().is_some_and(|contents| contents.needs_init);
+        let prepared = contents.map(|contents| PreparedTransaction {
             transactional_id: handle.config.transactional_id.clone().unwrap_or_default(),
             producer: contents.producer,
             transaction_version: contents.version,
@@ -126,7 +137,8 @@ impl Open {
             timeout: handle.config.transaction_timeout,
             record_count: contents.record_count,
             partitions: contents.partitions,
-        }))
+        });
+        Ok((prepared, needs_init))
     }
 }
 
@@ -180,7 +192,7 @@ impl Transaction<'_> {
     ///
     /// Until [`TransactionalProducer::prepared_ended`] the producer refuses to begin another.
     pub async fn prepare(self) -> Result<Option<PreparedTransaction>> {
-        self.open.prepare().await
+        self.open.prepare().await.map(|(prepared, _)| prepared)
     }
 }
 
@@ -197,6 +209,16 @@ pub struct OwnedTransaction {
 }
 
 impl OwnedTransaction {
+    /// The transactional id of its producer.
+    pub fn transactional_id(&self) -> &str {
+        self.producer.transactional_id()
+    }
+
+    /// As [`TransactionalProducer::has_late_init`].
+    pub fn has_late_init(&self) -> bool {
+        self.producer.has_late_init()
+    }
+
     /// As [`Transaction::topic`].
     pub async fn topic(&self, name: &str) -> Result<Topic> {
         self.open.topic(name).await
@@ -233,8 +255,8 @@ impl OwnedTransaction {
     /// Fails if any record failed; the transaction is then aborted. Dropped before it resolves, the transaction stays
     /// as it is until its timeout, or until the id's next producer: nobody has the prepared value.
     pub async fn prepare(self) -> Result<(PreparedProducer, Option<PreparedTransaction>)> {
-        let prepared = self.open.prepare().await?;
-        Ok((PreparedProducer { producer: self.producer }, prepared))
+        let (prepared, needs_init) = self.open.prepare().await?;
+        Ok((PreparedProducer { producer: self.producer, needs_init }, prepared))
     }
 }
 
@@ -248,6 +270,7 @@ impl fmt::Debug for OwnedTransaction {
 #[derive(Debug)]
 pub struct PreparedProducer {
     producer: TransactionalProducer,
+    needs_init: bool,
 }
 
 impl PreparedProducer {
@@ -258,5 +281,18 @@ impl PreparedProducer {
     pub fn ended(mut self) -> TransactionalProducer {
         self.producer.prepared_ended();
         self.producer
+    }
+
+    /// As [`ended`](Self::ended), where some EndTxn went unanswered before another was answered.
+    ///
+    /// Under TV1 the epoch stays, so the late one would end the next transaction: the next `begin` re-initialises first.
+    pub fn ended_in_doubt(self) -> TransactionalProducer {
+        let _ = self.producer.handle.commands.send(Command::PreparedEnded { is_in_doubt: true });
+        self.producer
+    }
+
+    /// Whether the next `begin` sends InitProducerId. See [`TransactionalProducer::has_late_init`] for when that matters.
+    pub fn needs_init(&self) -> bool {
+        self.needs_init
     }
 }

@@ -130,7 +130,7 @@ where
             parallelism: self.parallelism,
             on_lost: self.on_lost,
         };
-        let begin = start::start::<S, K>(from, &self.sink, &progress).await?;
+        let begin = start::start::<S, K>(from, &self.source, &self.sink, &progress).await?;
         let (requests, requested) = mpsc::unbounded_channel();
         let coordinator = self.spawn_tasks(begin, requested, progress.clone())?;
         Ok(JobHandle { requests, progress, coordinator: AbortOnDrop(tokio::spawn(coordinator.run())) })

@@ -7,7 +7,7 @@ use super::commit::{OnLost, commit_all};
 use super::progress::Progress;
 use crate::connector::checkpoint::{CheckpointStore, Manifest, Restored, decode_all, encode_all};
 use crate::connector::{Epoch, Sink, Source};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Operation, Result};
 
 /// Where a job begins.
 pub(super) struct Begin<S: Source, K: Sink> {
@@ -35,10 +35,11 @@ pub(super) struct StartFrom<'a> {
 /// Recovers from the newest checkpoint, or begins afresh. Nothing is read or written before this has succeeded.
 pub(super) async fn start<S: Source, K: Sink>(
     from: StartFrom<'_>,
+    source: &S,
     sink: &K,
     progress: &Progress,
 ) -> Result<Begin<S, K>> {
-    sink.check(from.interval).await?;
+    check(&from, source, sink).await?;
     let (store, restored) = open(&from)?;
     let Some(restored) = restored else {
         let manifest = Manifest { job: from.job.to_owned(), ..Manifest::default() };
@@ -58,6 +59,17 @@ pub(super) async fn start<S: Source, K: Sink>(
     deal::<S, K>(&from, sink, store, restored.manifest).await
 }
 
+/// Asks both ends at once, so that a person who mistyped two names learns of both.
+async fn check<S: Source, K: Sink>(from: &StartFrom<'_>, source: &S, sink: &K) -> Result<()> {
+    match tokio::join!(biased; source.check(), sink.check(from.interval)) {
+        (Err(source), Err(sink)) => {
+            let (recovery, detail) = (source.recovery(), format!("{source}; and {sink}"));
+            Err(Error::new(Operation::Job, ErrorKind::State, from.job, detail).with_recovery(recovery))
+        }
+        (source, sink) => source.and(sink),
+    }
+}
+
 fn open(from: &StartFrom<'_>) -> Result<(Option<CheckpointStore>, Option<Restored>)> {
     let Some(directory) = from.directory else { return Ok((None, None)) };
     let (store, mut restored) = CheckpointStore::open(directory, from.job)?;
@@ -67,7 +79,8 @@ fn open(from: &StartFrom<'_>) -> Result<(Option<CheckpointStore>, Option<Restore
     Ok((Some(store), restored))
 }
 
-/// Deals the leases, makes them durable as a checkpoint of their own, and only then fences them.
+/// Deals the leases, makes them durable as a checkpoint of their own, and only then fences them; again with others where
+/// some turn out not to be fit for use. What fencing left is durable, too, before the first record is written.
 async fn deal<S: Source, K: Sink>(
     from: &StartFrom<'_>,
     sink: &K,
@@ -75,13 +88,29 @@ async fn deal<S: Source, K: Sink>(
     restored: Manifest,
 ) -> Result<Begin<S, K>> {
     let source = restored.source::<S>()?;
-    let writers = sink.deal(decode_all(&restored.writers)?, from.parallelism);
-    let epoch = Epoch(restored.epoch).next();
-    if let Some(store) = &store {
-        let leases = Manifest { epoch: epoch.0, writers: encode_all(&writers), committables: Vec::new(), ..restored };
-        store.persist(&leases)?;
-        store.finalize(epoch)?;
+    let mut writers = decode_all(&restored.writers)?;
+    let mut leases = Manifest { committables: Vec::new(), ..restored };
+    loop {
+        writers = sink.deal(writers, from.parallelism);
+        persist(store.as_ref(), &mut leases, encode_all(&writers))?;
+        let fenced = sink.fence(&writers).await?;
+        writers = fenced.states;
+        if fenced.is_settled {
+            break;
+        }
     }
-    sink.fence(&writers).await?;
-    Ok(Begin { store, source, writers, epoch: epoch.next() })
+    let settled = encode_all(&writers);
+    if leases.writers != settled {
+        persist(store.as_ref(), &mut leases, settled)?;
+    }
+    Ok(Begin { store, source, writers, epoch: Epoch(leases.epoch).next() })
+}
+
+/// Makes the writers' states durable as the next checkpoint, which has nothing to commit.
+fn persist(store: Option<&CheckpointStore>, leases: &mut Manifest, writers: Vec<Vec<u8>>) -> Result<()> {
+    let epoch = Epoch(leases.epoch).next();
+    (leases.epoch, leases.writers) = (epoch.0, writers);
+    let Some(store) = store else { return Ok(()) };
+    store.persist(leases)?;
+    store.finalize(epoch)
 }

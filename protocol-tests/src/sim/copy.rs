@@ -20,10 +20,6 @@ use super::{Report, truth};
 const INPUT: &str = "input";
 const OUTPUT: &str = "output";
 
-/// No request may outlive the patience of its sender: an InitProducerId that is applied after its repetition succeeded
-/// aborts what that producer has begun, and Kafka has no means against it. The job then ends with the loss, loudly.
-const LONGEST_DELAY: Duration = Duration::from_millis(250);
-
 /// How long the job may take for what is left once everything is well.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -60,7 +56,6 @@ impl Knobs {
 pub(super) async fn run(plan: Plan, is_verbose: bool) -> Report {
     let mut random = Random::new(plan.seed, "copy");
     let knobs = Knobs::new(&mut random);
-    let plan = Plan { longest_delay: LONGEST_DELAY, ..plan };
     let world = Arc::new(World::start(plan, &[INPUT, OUTPUT], &["copy/0#0", "copy/0#1", "copy/1#0"], is_verbose));
     world.trace.note(|| format!("-- {knobs:?}"));
     let directory = Directory::new(world.plan.seed);

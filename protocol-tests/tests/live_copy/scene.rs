@@ -1,5 +1,6 @@
 //! What every proof of the copy needs: input that never pauses, an eye on the output, and dice.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -83,9 +84,13 @@ impl<'a> Scene<'a> {
             .args(more)
     }
 
-    /// The ids the copy may use: two slots for each of two writers, whatever happens.
-    pub(crate) fn ids(&self) -> Vec<String> {
-        ["0#0", "0#1", "1#0", "1#1"].map(|slot| format!("{}/{slot}", self.name)).to_vec()
+    /// The ids the copy may use, whatever happens: each of two writers has two slots, and 30 names to fall back on when a
+    /// process dies in the middle of asking for one.
+    pub(crate) fn ids(&self) -> BTreeSet<String> {
+        (0..2)
+            .flat_map(|writer| (0..32).map(move |n| (writer, n)))
+            .map(|(w, n)| format!("{}/{w}#{n}", self.name))
+            .collect()
     }
 
     /// State of each transaction of the copy, as Java's Admin lists them, by id.

@@ -102,9 +102,14 @@ impl Scene {
 
 /// A client of its own on the cluster.
 pub(crate) async fn client(kafka: &MemoryCluster) -> Client {
+    client_with(kafka, ClientConfig::default()).await
+}
+
+/// The same with settings of its own.
+pub(crate) async fn client_with(kafka: &MemoryCluster, config: ClientConfig) -> Client {
     let dial = Arc::new(MemoryDial(kafka.clone()));
     let environment = Environment { dial, wall_clock_ms: Arc::new(|| 1_700_000_000_000), seed: 7 };
-    let config = ClientConfig { bootstrap_servers: vec![kafka.bootstrap()], ..ClientConfig::default() };
+    let config = ClientConfig { bootstrap_servers: vec![kafka.bootstrap()], ..config };
     Client::with_environment(config, environment).await.unwrap()
 }
 

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::committer::{KafkaCommittable, KafkaCommitter};
-use super::leases::{self, WriterLeases};
+use super::committer::{KafkaCommittable, KafkaCommitter, Unanswered};
+use super::leases::{self, SLOTS, WriterLeases, doubts_of};
 use super::route::{Partitioning, Route};
 use super::slots::Slots;
 use super::writer::{KafkaWriter, Mode, Plain};
 use crate::client::Client;
 use crate::config::ProducerConfig;
 use crate::connection::BoxFuture;
-use crate::connector::{Records, Sink, TaskId};
+use crate::connector::{Fenced, Records, Sink, TaskId};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::producer::TransactionalProducer;
 
@@ -48,6 +48,8 @@ pub struct KafkaSink {
     negotiated: OnceLock<Duration>,
     /// Producers that `fence` made, until their writer takes them.
     fenced: Mutex<BTreeMap<String, TransactionalProducer>>,
+    /// What the committer found out about requests of its own.
+    unanswered: Unanswered,
 }
 
 impl fmt::Debug for KafkaSink {
@@ -69,6 +71,7 @@ impl KafkaSink {
             config: ProducerConfig::default(),
             negotiated: OnceLock::new(),
             fenced: Mutex::default(),
+            unanswered: Unanswered::default(),
         }
     }
 
@@ -134,8 +137,12 @@ impl KafkaSink {
         }
     }
 
+    fn fenced(&self) -> MutexGuard<'_, BTreeMap<String, TransactionalProducer>> {
+        self.fenced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take_fenced(&self, id: &str) -> Result<TransactionalProducer> {
-        let producer = self.fenced.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let producer = self.fenced().remove(id);
         producer.ok_or_else(|| {
             Error::new(Operation::InitProducerId, ErrorKind::Closed, id, "was not fenced before its writer")
         })
@@ -183,32 +190,42 @@ impl Sink for KafkaSink {
 
     fn deal(&self, restored: Vec<WriterLeases>, writers: u32) -> Vec<WriterLeases> {
         match (&self.id_prefix, self.guarantee) {
-            (Some(prefix), Guarantee::ExactlyOnce) => leases::deal(prefix, restored, writers),
+            (Some(prefix), Guarantee::ExactlyOnce) => {
+                let fenced = self.fenced();
+                leases::deal(prefix, &restored, writers, |id| fenced.contains_key(id))
+            }
             _ => {
                 let mut none = vec![WriterLeases::default(); usize::try_from(writers).unwrap_or(usize::MAX)];
                 if let Some(first) = none.first_mut() {
                     first.retired = restored.iter().flat_map(WriterLeases::ids).cloned().collect();
+                    first.asked = first.retired.clone();
+                    first.doubtful = doubts_of(&restored);
                 }
                 none
             }
         }
     }
 
-    fn fence<'a>(&'a self, states: &'a [WriterLeases]) -> BoxFuture<'a, Result<()>> {
+    fn fence<'a>(&'a self, states: &'a [WriterLeases]) -> BoxFuture<'a, Result<Fenced<WriterLeases>>> {
         Box::pin(async move {
             let mut running = Vec::new();
-            for id in states.iter().flat_map(WriterLeases::ids) {
+            for id in states.iter().flat_map(|state| &state.asked) {
                 let (client, config) = (self.client.clone(), self.producer_config(Some(id)));
                 running.push((id, tokio::spawn(async move { client.transactional_producer(config).await })));
             }
+            let mut states = states.to_vec();
             for (id, task) in running {
                 let ended = |e| Error::new(Operation::InitProducerId, ErrorKind::Closed, id, format!("{e}"));
                 let producer = task.await.map_err(ended)??;
-                self.fenced.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), producer);
+                match states.iter_mut().find(|state| state.asked.contains(id)) {
+                    Some(state) if producer.has_late_init() => state.doubt(id),
+                    _ => drop(self.fenced().insert(id.clone(), producer)),
+                }
             }
-            let slots = |id: &String| states.iter().any(|state| state.slots.contains(id));
-            self.fenced.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| slots(id));
-            Ok(())
+            states.iter_mut().for_each(|state| (state.asked, state.retired) = Default::default());
+            self.fenced().retain(|id, _| states.iter().any(|state| state.slots.contains(id)));
+            let is_fit = |state: &WriterLeases| state.slots.len() == SLOTS || self.guarantee != Guarantee::ExactlyOnce;
+            Ok(Fenced { is_settled: states.iter().all(is_fit), states })
         })
     }
 
@@ -217,7 +234,7 @@ impl Sink for KafkaSink {
         let mode = match self.guarantee {
             Guarantee::ExactlyOnce => {
                 let producers = state.slots.iter().map(|id| self.take_fenced(id)).collect::<Result<Vec<_>>>()?;
-                Mode::ExactlyOnce(Slots::new(state, producers))
+                Mode::ExactlyOnce(Slots::new(state, producers, self.unanswered.clone()))
             }
             plain => {
                 let producer = self.client.producer(self.producer_config(None))?;
@@ -228,7 +245,7 @@ impl Sink for KafkaSink {
     }
 
     fn committer(&self) -> KafkaCommitter {
-        KafkaCommitter { client: self.client.clone() }
+        KafkaCommitter { client: self.client.clone(), unanswered: self.unanswered.clone() }
     }
 }
 

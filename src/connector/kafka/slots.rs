@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::committer::Unanswered;
 use super::lane::Topics;
 use super::leases::WriterLeases;
 use crate::connection::BoxFuture;
 use crate::connector::Epoch;
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::error::{Error, ErrorKind, Operation, Recovery, Result};
 use crate::producer::{OwnedTransaction, PreparedProducer, PreparedTransaction, TransactionalProducer};
+use crate::types::TransactionVersion;
 
 /// One transactional id and what it is in the middle of.
 enum Slot {
@@ -19,10 +21,18 @@ enum Slot {
     Open(Open),
     /// Flushing towards a prepared transaction.
     Preparing(BoxFuture<'static, Result<(PreparedProducer, Option<PreparedTransaction>)>>),
-    /// Prepared for this epoch, whose commit is not recorded yet: the id must not be used (X5).
-    Parked(PreparedProducer, Epoch),
+    /// Prepared, its commit not recorded yet: the id must not be used (X5).
+    Parked(Parked),
+    /// It needs InitProducerId next, and the checkpoint of this epoch is the first to say so; none has yet if unset.
+    Announcing(TransactionalProducer, Option<Epoch>),
     /// In the middle of a move, or failed there.
     Gone,
+}
+
+struct Parked {
+    producer: PreparedProducer,
+    epoch: Epoch,
+    version: TransactionVersion,
 }
 
 pub(super) struct Open {
@@ -39,18 +49,34 @@ pub(super) struct Slots {
     preparing: Option<usize>,
     /// Woken when a parked slot is free again.
     waker: Option<std::task::Waker>,
+    unanswered: Unanswered,
 }
 
 impl Slots {
     /// Slots of producers that have fenced their ids, in the order of the leases.
-    pub(super) fn new(leases: WriterLeases, producers: Vec<TransactionalProducer>) -> Self {
+    pub(super) fn new(leases: WriterLeases, producers: Vec<TransactionalProducer>, unanswered: Unanswered) -> Self {
+        // What this process asked for an earlier run of the job, the fence has made harmless.
+        leases.slots.iter().for_each(|id| unanswered.remove(id));
         let slots = producers.into_iter().map(Slot::Resting).collect();
-        Slots { leases, slots, current: 0, preparing: None, waker: None }
+        Slots { leases, slots, current: 0, preparing: None, waker: None, unanswered }
     }
 
-    /// What the manifest keeps: retired ids have been fenced by now.
-    pub(super) fn leases(&self) -> WriterLeases {
-        WriterLeases { slots: self.leases.slots.clone(), retired: Vec::new() }
+    /// What the manifest of `epoch` keeps: retired ids have been fenced by now, and what needs InitProducerId next is
+    /// announced, because a process that dies in the middle of it leaves the next one no other way to know.
+    pub(super) fn leases(&mut self, epoch: Epoch) -> WriterLeases {
+        let mut leases = WriterLeases { retired: Vec::new(), asked: Vec::new(), ..self.leases.clone() };
+        for (id, slot) in self.leases.slots.iter().zip(&mut self.slots) {
+            let is_announced = match slot {
+                Slot::Parked(parked) => parked.producer.needs_init(),
+                Slot::Announcing(_, since) => {
+                    since.get_or_insert(epoch);
+                    true
+                }
+                _ => false,
+            };
+            leases.asked.extend(is_announced.then(|| id.clone()));
+        }
+        leases
     }
 
     /// The open transaction of the current slot, begun if need be. Pending while the slot's last commit is not recorded.
@@ -59,10 +85,7 @@ impl Slots {
         loop {
             match std::mem::replace(slot, Slot::Gone) {
                 Slot::Resting(producer) => {
-                    let begin = async move {
-                        Ok(Open { transaction: producer.into_transaction().await?, topics: Topics::new() })
-                    };
-                    *slot = Slot::Opening(Box::pin(begin));
+                    *slot = Slot::Opening(Box::pin(begin(producer)));
                 }
                 Slot::Opening(mut opening) => match opening.as_mut().poll(cx) {
                     Poll::Ready(open) => *slot = Slot::Open(open?),
@@ -75,7 +98,7 @@ impl Slots {
                     *slot = Slot::Open(open);
                     break;
                 }
-                busy @ (Slot::Preparing(_) | Slot::Parked(..)) => {
+                busy @ (Slot::Preparing(_) | Slot::Parked(_) | Slot::Announcing(..)) => {
                     *slot = busy;
                     self.waker = Some(cx.waker().clone());
                     return Poll::Pending;
@@ -135,8 +158,8 @@ impl Slots {
         };
         let Slot::Preparing(preparing) = slot else { return Poll::Ready(Err(gone())) };
         let (producer, prepared) = std::task::ready!(preparing.as_mut().poll(cx))?;
-        *slot = match prepared {
-            Some(_) => Slot::Parked(producer, epoch),
+        *slot = match &prepared {
+            Some(prepared) => Slot::Parked(Parked { producer, epoch, version: prepared.transaction_version }),
             None => Slot::Resting(producer.ended()),
         };
         self.preparing = None;
@@ -146,13 +169,14 @@ impl Slots {
         Poll::Ready(Ok(prepared))
     }
 
-    /// The epoch's commit is recorded: its slot may be used again.
+    /// The epoch's commit is recorded: its slot may be used again, once whatever it needs for that is announced.
     pub(super) fn finalized(&mut self, epoch: Epoch) {
-        for slot in &mut self.slots {
-            match std::mem::replace(slot, Slot::Gone) {
-                Slot::Parked(producer, parked) if parked <= epoch => *slot = Slot::Resting(producer.ended()),
-                other => *slot = other,
-            }
+        for (id, slot) in self.leases.slots.iter().zip(&mut self.slots) {
+            *slot = match std::mem::replace(slot, Slot::Gone) {
+                Slot::Parked(parked) if parked.epoch <= epoch => parked.free(id, &self.unanswered),
+                Slot::Announcing(producer, Some(since)) if since <= epoch => Slot::Resting(producer),
+                other => other,
+            };
         }
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -175,6 +199,30 @@ impl Slots {
             Ok(())
         })
     }
+}
+
+impl Parked {
+    /// The slot after its commit was recorded.
+    fn free(self, id: &str, unanswered: &Unanswered) -> Slot {
+        // Under version 2 the epoch has moved on, and a late EndTxn is another's.
+        if self.version == TransactionVersion::V1 && unanswered.contains(id) {
+            unanswered.remove(id);
+            return Slot::Announcing(self.producer.ended_in_doubt(), None);
+        }
+        Slot::Resting(self.producer.ended())
+    }
+}
+
+/// Begins a transaction, unless a late InitProducerId could abort it when its records already count.
+async fn begin(producer: TransactionalProducer) -> Result<Open> {
+    let transaction = producer.into_transaction().await?;
+    if transaction.has_late_init() {
+        let detail =
+            "an InitProducerId went unanswered and may come at any time; started again, the job uses another id";
+        let error = Error::new(Operation::InitProducerId, ErrorKind::Timeout, transaction.transactional_id(), detail);
+        return Err(error.with_recovery(Recovery::Recreate));
+    }
+    Ok(Open { transaction, topics: Topics::new() })
 }
 
 fn gone() -> Error {

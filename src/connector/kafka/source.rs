@@ -14,6 +14,7 @@ use super::reader::KafkaReader;
 use super::split::KafkaSplit;
 use crate::client::Client;
 use crate::config::{AutoOffsetReset, ConsumerConfig};
+use crate::connection::BoxFuture;
 use crate::connector::{Source, Split, TaskId};
 use crate::error::{Error, Result};
 use crate::types::{IsolationLevel, TopicName, TopicPartition};
@@ -155,7 +156,7 @@ impl KafkaSource {
     }
 
     /// A start or stop at a group's offsets needs a group.
-    fn check(&self) -> Result<()> {
+    fn check_group(&self) -> Result<()> {
         let wants_group = self.stopping == Some(StoppingOffsets::Group)
             || self.starting == StartingOffsets::Group(ResetStrategy::Fail);
         if wants_group && self.config.group_id.is_none() {
@@ -174,7 +175,7 @@ impl Source for KafkaSource {
 
     /// Begins discovery in a task of its own, which ends with the enumerator.
     fn enumerator(&self, restored: Option<(EnumeratorState, Vec<KafkaSplit>)>) -> Result<KafkaEnumerator> {
-        self.check()?;
+        self.check_group()?;
         let restored = restored.map(|(state, splits)| (state, self.still_bounded(self.still_subscribed(splits))));
         let (state, splits) = restored.as_ref().map_or((EnumeratorState::default(), &[][..]), |(s, v)| (*s, v));
         let discoverer = Discoverer {
@@ -190,6 +191,15 @@ impl Source for KafkaSource {
         let (tell, found) = mpsc::unbounded_channel();
         tokio::spawn(discoverer.run(tell));
         Ok(KafkaEnumerator::new(restored, self.stopping.is_some(), found))
+    }
+
+    fn check<'a>(&'a self) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.check_group()?;
+            let Subscription::Topics(names) = &self.subscription else { return Ok(()) };
+            let cluster = self.client.cluster();
+            cluster.topics(names, cluster.config().default_api_timeout).await.map(drop)
+        })
     }
 
     fn reader(&self, _id: TaskId) -> Result<KafkaReader> {

@@ -123,7 +123,10 @@ impl Writer for KafkaWriter {
         let sealed = match &mut self.mode {
             Mode::ExactlyOnce(slots) => {
                 let prepared = std::task::ready!(slots.poll_prepared(cx, epoch))?;
-                Sealed { committables: prepared.into_iter().map(KafkaCommittable).collect(), state: slots.leases() }
+                Sealed {
+                    committables: prepared.into_iter().map(KafkaCommittable).collect(),
+                    state: slots.leases(epoch),
+                }
             }
             Mode::Plain(plain) => {
                 if plain.flushes {

@@ -25,7 +25,7 @@ impl Driver {
             }
             Command::End(end, reply) => txn.handle_end(end, reply),
             Command::Dropped => txn.handle_dropped(),
-            Command::PreparedEnded => txn.handle_prepared_ended(),
+            Command::PreparedEnded { is_in_doubt } => txn.handle_prepared_ended(is_in_doubt),
             Command::Flush(_) | Command::Close(_) => {}
         }
         self.mind_the_gate(now);
@@ -87,8 +87,8 @@ impl Driver {
         };
         match request {
             Request::Init(current) => self.waits.start(async move {
-                let result = coordinator.init(current).await;
-                Job::Transaction(Answer::Init(result), false)
+                let (result, is_late) = coordinator.init(current).await;
+                Job::Transaction(Answer::Init(result), is_late)
             }),
             Request::AddPartitions(numbers) => {
                 let partitions: Vec<_> = numbers.iter().map(|p| self.sender.partition(*p).clone()).collect();
@@ -111,6 +111,9 @@ impl Driver {
     pub(super) fn transaction_answered(&mut self, now: Instant, answer: Answer, is_late: bool) {
         if let Answer::Added(partitions, Ok(())) = &answer {
             partitions.iter().for_each(|p| self.sender.handle_partition_added(now, *p));
+        }
+        if is_late && matches!(answer, Answer::Init(_)) {
+            self.shared.has_late_init.store(true, Ordering::Relaxed);
         }
         let has_late = self.sender.has_unanswered();
         let Some(txn) = &mut self.txn else { return };

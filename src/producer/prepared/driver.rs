@@ -23,23 +23,35 @@ use crate::wire::messages::{DescribeTransactionsRequest, EndTxnRequest, Producer
 /// Dropping the future leaves it open too: call it again. The id must not begin another transaction before: under
 /// version 1 nothing tells two transactions of one epoch apart, and the next one would be committed in its place.
 pub async fn commit_prepared(cluster: &Cluster, prepared: &PreparedTransaction) -> Result<CommitOutcome> {
-    end(cluster, prepared, Wanted::Commit).await
+    commit_with_doubt(cluster, prepared).await.0
+}
+
+/// As [`commit_prepared`]; beside the outcome, whether some EndTxn went unanswered and may still come.
+pub async fn commit_with_doubt(cluster: &Cluster, prepared: &PreparedTransaction) -> (Result<CommitOutcome>, bool) {
+    let mut ending = Ending::new(prepared, Wanted::Commit);
+    let result = end(cluster, prepared, Wanted::Commit, &mut ending).await;
+    (result, ending.is_doubtful())
 }
 
 /// Aborts a prepared transaction. Idempotent. Fails if it was committed.
 ///
 /// A transaction that is gone already (timed out, fenced) counts as aborted. Otherwise as [`commit_prepared`].
 pub async fn abort_prepared(cluster: &Cluster, prepared: &PreparedTransaction) -> Result<()> {
-    end(cluster, prepared, Wanted::Abort).await.map(drop)
+    let mut ending = Ending::new(prepared, Wanted::Abort);
+    end(cluster, prepared, Wanted::Abort, &mut ending).await.map(drop)
 }
 
-async fn end(cluster: &Cluster, prepared: &PreparedTransaction, wanted: Wanted) -> Result<CommitOutcome> {
+async fn end(
+    cluster: &Cluster,
+    prepared: &PreparedTransaction,
+    wanted: Wanted,
+    ending: &mut Ending<'_>,
+) -> Result<CommitOutcome> {
     let id = prepared.transactional_id.as_str();
     let deadline = deadline_in(cluster.config().default_api_timeout);
     let mut backoff = backoff(cluster);
-    let mut ending = Ending::new(prepared, wanted);
     loop {
-        let mut step = match end_txn(cluster, prepared, wanted, &ending, deadline).await {
+        let mut step = match end_txn(cluster, prepared, wanted, ending, deadline).await {
             Ok(code) => ending.handle_answer(code),
             Err(error) => ending.handle_unanswered(error),
         };

@@ -72,6 +72,11 @@ impl<'a> Ending<'a> {
         }
     }
 
+    /// Whether some EndTxn may still be applied, whatever was answered to another.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.is_doubtful
+    }
+
     /// The coordinator answered this to EndTxn.
     pub(super) fn handle_answer(&mut self, code: ErrorCode) -> Step {
         let error = Error::broker(self.operation(), code, &self.prepared.transactional_id);
@@ -146,12 +151,12 @@ impl<'a> Ending<'a> {
     }
 
     /// The deadline has passed between two attempts.
-    pub(super) fn out_of_time(self) -> Error {
+    pub(super) fn out_of_time(&self) -> Error {
         let id = &self.prepared.transactional_id;
         let error = Error::new(self.operation(), ErrorKind::Timeout, id, "not done within default.api.timeout.ms");
         let error = error.with_maybe_applied(self.is_doubtful);
-        match self.last {
-            Some(last) => error.with_source(last),
+        match &self.last {
+            Some(last) => error.with_source(last.clone()),
             None => error,
         }
     }
@@ -196,6 +201,8 @@ fn fate(prepared: &PreparedTransaction, described: &Described) -> Fate {
         // A later transaction of the id ended well. That says nothing of ours.
         "PrepareCommit" | "CompleteCommit" => Fate::Unclear,
         "Ongoing" if same => Fate::Open,
+        // The epoch that follows from our own end, whichever it was: the same producer has gone on.
+        "Ongoing" | "Empty" if is_bumped => Fate::Unclear,
         // After a commit under version 2 the next transaction's abort would be another epoch further.
         "PrepareAbort" | "CompleteAbort" if is_bumped => Fate::Aborted,
         "PrepareAbort" | "CompleteAbort" | "PrepareEpochFence" | "Ongoing" | "Empty" | "Dead" => Fate::Gone,

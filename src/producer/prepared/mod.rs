@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::types::{ProducerIdentity, TopicPartition, TransactionVersion};
 
-pub use driver::{abort_prepared, commit_prepared};
+pub use driver::{abort_prepared, commit_prepared, commit_with_doubt};
 
 /// How many partitions a message names before it only counts them.
 const NAMED_PARTITIONS: usize = 8;

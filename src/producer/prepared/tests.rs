@@ -164,6 +164,7 @@ fn anothers_commit_is_not_taken_for_ours() {
         (v2(), described("CompleteCommit", PRODUCER_ID, EPOCH + 2)),
         (v2(), described("CompleteCommit", PRODUCER_ID + 1, EPOCH)),
         (v2(), described("CompleteCommit", PRODUCER_ID, EPOCH - 1)),
+        (v2(), described("Ongoing", PRODUCER_ID, EPOCH + 1)),
     ];
     for (prepared, found) in &others {
         let error = committed(prepared, ErrorCode::PRODUCER_FENCED, found).unwrap_err();

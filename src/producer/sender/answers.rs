@@ -174,10 +174,13 @@ impl Sender {
         let error = if answer.message.is_empty() { error } else { error.with_detail(answer.message.clone()) };
         let is_idempotent = self.settings.numbering == Numbering::Idempotent;
         match error.kind() {
-            ErrorKind::Broker(ErrorCode::INVALID_PRODUCER_EPOCH) if !is_idempotent => error.with_detail(
-                "the transaction has timed out, or another producer of its transactional id has taken over and fenced \
-                 this one; give each job ids of its own",
-            ),
+            ErrorKind::Broker(ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::PRODUCER_FENCED) if !is_idempotent => {
+                let id = &self.settings.transactional_id;
+                error.with_detail(format!(
+                    "the transaction of {id} has timed out, or another producer of that transactional id has taken over \
+                     and fenced this one; give each job ids of its own"
+                ))
+            }
             // The producer itself goes on under another epoch: the record may simply be sent again.
             ErrorKind::Broker(ErrorCode::UNKNOWN_PRODUCER_ID | ErrorCode::INVALID_PRODUCER_EPOCH) if is_idempotent => {
                 error.with_recovery(Recovery::Retry)

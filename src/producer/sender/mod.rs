@@ -30,6 +30,8 @@ pub(super) use verdict::CONCURRENT_TRANSACTIONS_WAIT;
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub numbering: Numbering,
+    /// Empty without transactions; for messages.
+    pub transactional_id: String,
     pub max_in_flight: usize,
     pub max_request_size: usize,
     pub retry_backoff: Duration,

@@ -23,6 +23,7 @@ struct Bench {
 fn settings(numbering: Numbering) -> Settings {
     Settings {
         numbering,
+        transactional_id: "etl/0#0".into(),
         max_in_flight: 5,
         max_request_size: 1 << 20,
         retry_backoff: 100 * MS,

@@ -8,7 +8,8 @@ impl Txn {
     /// A coordinator has answered, or could not be asked. `is_late`: some attempt may be applied later.
     pub(in crate::producer) fn handle_answer(&mut self, answer: Answer, is_late: bool, has_late_produce: bool) {
         self.is_busy = false;
-        self.has_unanswered |= is_late;
+        // One of InitProducerId has a later epoch than this transaction, or is aborted by it: nothing joins the next.
+        self.has_unanswered |= is_late && !matches!(answer, Answer::Init(_));
         match answer {
             Answer::Init(result) => self.initialised(result),
             Answer::Added(_, Ok(())) => self.is_started = true,

@@ -26,6 +26,8 @@ pub(super) struct Contents {
     pub version: TransactionVersion,
     pub record_count: u64,
     pub partitions: Vec<TopicPartition>,
+    /// Whether the id's next transaction needs InitProducerId first.
+    pub needs_init: bool,
 }
 
 /// Offsets of one group.
@@ -221,17 +223,27 @@ impl Txn {
     }
 
     /// Whoever has the prepared value has ended it: the next epoch follows from it (KIP-890).
-    pub(super) fn handle_prepared_ended(&mut self) {
+    ///
+    /// `is_in_doubt`: some EndTxn of it went unanswered.
+    pub(super) fn handle_prepared_ended(&mut self, is_in_doubt: bool) {
         if !matches!(self.state, State::Prepared) {
             return;
         }
         self.state = State::Idle;
         if self.version == TransactionVersion::V2 {
-            match self.identity.producer_epoch.checked_add(1).filter(|epoch| *epoch < i16::MAX) {
+            match self.next_epoch() {
                 Some(producer_epoch) => self.identity.producer_epoch = producer_epoch,
                 None => self.needs_init = true,
             }
+        } else {
+            // The epoch stays, so an EndTxn that comes late would end the next transaction.
+            self.needs_init |= is_in_doubt;
         }
+    }
+
+    /// The epoch that follows the end of a transaction of version 2, unless there is none left.
+    fn next_epoch(&self) -> Option<i16> {
+        self.identity.producer_epoch.checked_add(1).filter(|epoch| *epoch < i16::MAX)
     }
 
     /// A batch waits for its partition to be in the transaction (TV1).
@@ -377,6 +389,7 @@ impl Txn {
             version: self.version,
             record_count: self.written.values().sum(),
             partitions: self.written.keys().cloned().collect(),
+            needs_init: false,
         });
         let is_prepared = contents.is_some();
         self.finish(contents, has_late);
@@ -387,12 +400,16 @@ impl Txn {
     }
 
     /// The transaction is over for this producer; who waits for its end learns of it.
-    fn finish(&mut self, contents: Option<Contents>, has_late: bool) {
+    fn finish(&mut self, mut contents: Option<Contents>, has_late: bool) {
         // Where the epoch stays, a late request of this transaction would join the next (KIP-890), and sequences that were
         // used in vain would be missed.
         let moves_on = contents.is_some() && self.version == TransactionVersion::V2;
         let stays = self.identity == self.begun_as && !moves_on;
         self.needs_init |= stays && (has_late || self.has_unanswered);
+        if let Some(contents) = &mut contents {
+            let has_next = self.version == TransactionVersion::V1 || self.next_epoch().is_some();
+            contents.needs_init = self.needs_init || !has_next;
+        }
         if let State::Ending(_, reply) | State::Aborting(Some(reply)) = std::mem::replace(&mut self.state, State::Idle)
         {
             let _ = reply.send(Ok(contents));

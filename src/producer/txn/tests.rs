@@ -218,7 +218,7 @@ fn after_prepare_the_next_epoch_follows_from_the_value() {
         assert_eq!((contents.producer, contents.version, contents.record_count), (id(0), version, 3));
         bench.begin();
         assert!(bench.begin_error().to_string().contains("has not ended"));
-        bench.txn.handle_prepared_ended();
+        bench.txn.handle_prepared_ended(false);
         bench.begin();
         bench.open();
         assert_eq!(bench.txn.identity(), id(epoch));
@@ -232,7 +232,7 @@ fn after_the_last_epoch_a_prepared_producer_initialises_again() {
     bench.write();
     let _ended = bench.end(End::Prepare);
     assert_eq!(bench.job(), None);
-    bench.txn.handle_prepared_ended();
+    bench.txn.handle_prepared_ended(false);
     bench.begin();
     assert_eq!(bench.job(), Some(Job::Init(Some(id(i16::MAX - 1)))));
 }
