@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::specs::{duration, guarantee, offset_spec, pair, property, start_spec, stop_spec, topic_spec};
+use super::wire::WireOptions;
 use crate::connector::kafka::Guarantee;
 
 pub(crate) use super::specs::{OffsetSpec, StartSpec, StopSpec};
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Bench(BenchOptions),
     /// Print every property there is, or what a file, the environment and -X resolve to.
     Config(ConfigOptions),
+    /// Decode, encode and compare messages, record batches and log segments by their bytes.
+    Wire(WireOptions),
 }
 
 impl Command {

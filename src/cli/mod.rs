@@ -13,6 +13,7 @@ mod measure;
 mod produce;
 mod specs;
 mod topics;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -81,6 +82,7 @@ fn run(command: Command) -> Outcome {
             Command::Copy(options) => copy::run(options).await,
             Command::Bench(options) => bench::run(options).await,
             Command::Config(options) => config::run(&options),
+            Command::Wire(options) => wire::run(options),
         }
     });
     // A reader of stdin may still be blocked in its system call; nothing waits for it.

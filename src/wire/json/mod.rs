@@ -2,14 +2,17 @@
 //!
 //! For tools and tests, not for the data path: a JSON tree takes up to some hundred bytes for each byte on the wire.
 
+mod batches;
 mod default;
+mod dump;
 mod encode;
 mod scalar;
 #[cfg(test)]
 mod tests;
 mod value;
-#[allow(dead_code)] // what the dump will ask for
 mod walk;
+
+pub use dump::{Row, dump};
 
 use serde_json::Value;
 

@@ -1,0 +1,208 @@
+//! A record batch from its JSON: header and records as they are told, the length and the checksum computed.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::lines::{Fault, Line};
+use crate::wire::batch::Compression;
+
+/// The bits of the attributes.
+const LOG_APPEND_TIME: i16 = 8;
+const TRANSACTIONAL: i16 = 16;
+const CONTROL: i16 = 32;
+
+/// The batch. What is left out is as a producer without idempotence has it: no id, no epoch, no sequence, not compressed.
+///
+/// `base` and `last` default to the first and last record's offset, those to 0 and one more than the one before, and
+/// `max_timestamp` to the largest there is. The base timestamp is that of the first record, as Kafka's writers have it.
+pub(super) fn write(line: &Line) -> Result<Vec<u8>, Fault> {
+    let records = records(line)?;
+    let first = records.first();
+    let base = integer(line, "base", first.map_or(0, |record| record.offset))?;
+    let last = integer(line, "last", records.last().map_or(base, |record| record.offset))?;
+    let largest = records.iter().map(|record| record.timestamp).max().unwrap_or(-1);
+    let max_timestamp = integer(line, "max_timestamp", largest)?;
+    let base_timestamp = first.map_or(max_timestamp, |record| record.timestamp);
+    let delta = last.checked_sub(base).and_then(|delta| i32::try_from(delta).ok());
+    let delta = delta.filter(|delta| *delta >= 0 && base >= 0);
+    let delta = delta.ok_or_else(|| fault("last", format!("offsets from {base} to {last} are none of a batch")))?;
+
+    let mut body = Vec::new();
+    for (index, record) in records.iter().enumerate() {
+        record.write(&mut body, base, base_timestamp).map_err(|reason| fault(&format!("records[{index}]"), reason))?;
+    }
+    let body = compressed(codec(line)?, body)?;
+    let mut checked = Vec::new();
+    checked.extend_from_slice(&attributes(line)?.to_be_bytes());
+    checked.extend_from_slice(&delta.to_be_bytes());
+    checked.extend_from_slice(&base_timestamp.to_be_bytes());
+    checked.extend_from_slice(&max_timestamp.to_be_bytes());
+    checked.extend_from_slice(&integer::<i64>(line, "producer_id", -1)?.to_be_bytes());
+    checked.extend_from_slice(&integer::<i16>(line, "producer_epoch", -1)?.to_be_bytes());
+    checked.extend_from_slice(&integer::<i32>(line, "base_sequence", -1)?.to_be_bytes());
+    checked.extend_from_slice(&length(records.len())?.to_be_bytes());
+    checked.extend_from_slice(&body);
+
+    let mut batch = base.to_be_bytes().to_vec();
+    batch.extend_from_slice(&length(checked.len().saturating_add(9))?.to_be_bytes());
+    batch.extend_from_slice(&integer::<i32>(line, "partition_leader_epoch", -1)?.to_be_bytes());
+    batch.push(2);
+    batch.extend_from_slice(&crc32c::crc32c(&checked).to_be_bytes());
+    batch.extend_from_slice(&checked);
+    Ok(batch)
+}
+
+fn fault(field: &str, reason: String) -> Fault {
+    Fault::Malformed { offset: 0, field: field.into(), reason }
+}
+
+fn length(len: usize) -> Result<i32, Fault> {
+    i32::try_from(len).map_err(|_| fault("records", "more than a batch can hold".into()))
+}
+
+fn integer<T: TryFrom<i64>>(line: &Line, name: &str, default: T) -> Result<T, Fault> {
+    match line.get(name) {
+        None => Ok(default),
+        Some(value) => {
+            let number = value.as_i64().and_then(|number| T::try_from(number).ok());
+            number.ok_or_else(|| fault(name, format!("{value} is no number that fits")))
+        }
+    }
+}
+
+fn flag(line: &Line, name: &str) -> Result<bool, Fault> {
+    let value = line.get(name).unwrap_or(&Value::Bool(false));
+    value.as_bool().ok_or_else(|| fault(name, format!("{value} is no boolean")))
+}
+
+fn codec(line: &Line) -> Result<Compression, Fault> {
+    let name = line.get("compression").unwrap_or(&Value::Null);
+    match name.as_str() {
+        None if name.is_null() => Ok(Compression::None),
+        Some("none") => Ok(Compression::None),
+        Some("gzip") => Ok(Compression::Gzip),
+        Some("snappy") => Ok(Compression::Snappy),
+        Some("lz4") => Ok(Compression::Lz4),
+        Some("zstd") => Ok(Compression::Zstd),
+        _ => Err(fault("compression", format!("{name} is no codec that Kafka has"))),
+    }
+}
+
+fn attributes(line: &Line) -> Result<i16, Fault> {
+    let is_append_time = match line.get("timestamp_type").map(|value| value.as_str()) {
+        None | Some(Some("CreateTime")) => false,
+        Some(Some("LogAppendTime")) => true,
+        Some(_) => return Err(fault("timestamp_type", "neither CreateTime nor LogAppendTime".into())),
+    };
+    let bits = [
+        (is_append_time, LOG_APPEND_TIME),
+        (flag(line, "transactional")?, TRANSACTIONAL),
+        (flag(line, "control")?, CONTROL),
+    ];
+    let codec = codec(line)? as i16;
+    Ok(bits.iter().filter(|(is_set, _)| *is_set).fold(codec, |attributes, (_, bit)| attributes | bit))
+}
+
+fn compressed(codec: Compression, body: Vec<u8>) -> Result<Vec<u8>, Fault> {
+    match codec {
+        Compression::None => Ok(body),
+        codec => Err(fault("compression", format!("{codec} is not supported by this build"))),
+    }
+}
+
+struct Record {
+    offset: i64,
+    timestamp: i64,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+fn records(line: &Line) -> Result<Vec<Record>, Fault> {
+    let values = line.get("records").and_then(Value::as_array);
+    let values = values.ok_or_else(|| Fault::NoRequest("neither hex nor records".into()))?;
+    let mut next = line.get("base").and_then(Value::as_i64).unwrap_or(0);
+    let mut records = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        let record = Record::read(value, next).map_err(|reason| fault(&format!("records[{index}]"), reason))?;
+        next = record.offset.saturating_add(1);
+        records.push(record);
+    }
+    Ok(records)
+}
+
+impl Record {
+    fn read(value: &Value, next_offset: i64) -> Result<Record, String> {
+        let number = |name: &str, default: i64| match value.get(name) {
+            None => Ok(default),
+            Some(number) => number.as_i64().ok_or_else(|| format!("{name} is no number")),
+        };
+        let headers = match value.get("headers") {
+            None => Vec::new(),
+            Some(headers) => {
+                headers.as_array().ok_or("headers are no array")?.iter().map(header).collect::<Result<_, _>>()?
+            }
+        };
+        Ok(Record {
+            offset: number("offset", next_offset)?,
+            timestamp: number("timestamp", -1)?,
+            key: bytes(value.get("key_b64")).map_err(|e| format!("key_b64: {e}"))?,
+            value: bytes(value.get("value_b64")).map_err(|e| format!("value_b64: {e}"))?,
+            headers,
+        })
+    }
+
+    fn write(&self, out: &mut Vec<u8>, base: i64, base_timestamp: i64) -> Result<(), String> {
+        let delta = self.offset.checked_sub(base).and_then(|delta| i32::try_from(delta).ok());
+        let delta = delta.filter(|delta| *delta >= 0).ok_or("offset outside its batch")?;
+        // No record attribute is defined.
+        let mut body = vec![0];
+        varint(&mut body, self.timestamp.wrapping_sub(base_timestamp));
+        varint(&mut body, delta.into());
+        nullable(&mut body, self.key.as_deref())?;
+        nullable(&mut body, self.value.as_deref())?;
+        varint(&mut body, i64::try_from(self.headers.len()).map_err(|e| e.to_string())?);
+        for (key, value) in &self.headers {
+            nullable(&mut body, Some(key.as_bytes()))?;
+            nullable(&mut body, value.as_deref())?;
+        }
+        nullable(out, Some(&body))
+    }
+}
+
+/// `[key, value_b64]`.
+fn header(value: &Value) -> Result<(String, Option<Vec<u8>>), String> {
+    match value.as_array().map(Vec::as_slice) {
+        Some([Value::String(key), value]) => Ok((key.clone(), bytes(Some(value)).map_err(|e| format!("header: {e}"))?)),
+        _ => Err("a header is no [key, value_b64]".into()),
+    }
+}
+
+/// Base64, or null where there is nothing.
+fn bytes(value: Option<&Value>) -> Result<Option<Vec<u8>>, String> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => STANDARD.decode(text).map(Some).map_err(|e| e.to_string()),
+        Some(other) => Err(format!("{other} is no base64")),
+    }
+}
+
+fn varint(out: &mut Vec<u8>, value: i64) {
+    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+fn nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) -> Result<(), String> {
+    let Some(bytes) = bytes else {
+        varint(out, -1);
+        return Ok(());
+    };
+    varint(out, i32::try_from(bytes.len()).map_err(|_| "more than a record can hold")?.into());
+    out.extend_from_slice(bytes);
+    Ok(())
+}
