@@ -9,18 +9,24 @@ use super::batch_write;
 use super::input::to_hex;
 use super::lines::{Fault, Line, hex};
 use crate::record::Record;
-use crate::wire::batch::{Batch, BatchFault, Batches};
+use crate::wire::batch::{BATCH_HEADER_LEN, Batch, BatchFault, Batches};
+
+/// The base timestamp is the time from which on compaction may drop the batch's markers and tombstones.
+pub(super) const DELETE_HORIZON: i16 = 64;
 
 /// The content of the line's `hex`, or, where it has none, the hex of its content.
+///
+/// Of a batch with a record that cannot be read, the content up to there, and the fault.
 pub(super) fn answer(line: &mut Line) -> Result<(), Fault> {
     if line.get("hex").is_none_or(Value::is_null) {
         let bytes = batch_write::write(line)?;
         line.insert("hex".into(), to_hex(&bytes).into());
         return Ok(());
     }
-    let content = content(&one_batch(hex(line)?)?)?;
-    line.extend(content);
-    Ok(())
+    let batch = one_batch(hex(line)?)?;
+    let (records, fault) = records(&batch);
+    line.extend(content(&batch, records));
+    fault.map_or(Ok(()), Err)
 }
 
 /// The batch that `bytes` are, and nothing else.
@@ -44,34 +50,43 @@ fn at(offset: usize, field: &str, fault: BatchFault) -> Fault {
     malformed(offset, field, fault.reason)
 }
 
-fn content(batch: &Batch) -> Result<Line, Fault> {
-    let header = &batch.header;
-    let mut records = Vec::new();
-    for (index, record) in batch.records().enumerate() {
-        // Where a record begins is not told by a batch that was compressed: the fault is that of the batch's content.
-        let record =
-            record.map_err(|fault| at(crate::wire::batch::BATCH_HEADER_LEN, &format!("records[{index}]"), fault))?;
-        records.push(record_value(&record));
+/// The records, up to the first that cannot be read.
+fn records(batch: &Batch) -> (Vec<Value>, Option<Fault>) {
+    let mut values = Vec::new();
+    for record in batch.records() {
+        match record {
+            Ok(record) => values.push(record_value(&record)),
+            // Where a record begins is not known of a batch that was compressed: the offset is that of them all.
+            Err(fault) => {
+                let field = format!("records[{}]", values.len());
+                return (values, Some(at(BATCH_HEADER_LEN, &field, fault)));
+            }
+        }
     }
-    let compression = header.compression().map(|codec| codec.to_string());
-    let Value::Object(content) = json!({
-        "base": header.base_offset,
-        "last": header.last_offset(),
-        "producer_id": header.producer.producer_id,
-        "producer_epoch": header.producer.producer_epoch,
-        "base_sequence": header.base_sequence,
-        "transactional": header.is_transactional(),
-        "control": header.is_control(),
-        "compression": compression,
-        "timestamp_type": header.timestamp_type().to_string(),
-        "max_timestamp": header.max_timestamp_ms,
-        "partition_leader_epoch": header.partition_leader_epoch,
-        "crc_ok": batch.verify_crc().is_ok(),
-        "records": records,
-    }) else {
-        return Ok(Line::new());
-    };
-    Ok(content)
+    (values, None)
+}
+
+fn content(batch: &Batch, records: Vec<Value>) -> Line {
+    let header = &batch.header;
+    let mut content = Line::new();
+    let mut put = |name: &str, value: Value| _ = content.insert(name.into(), value);
+    put("base", header.base_offset.into());
+    put("last", header.last_offset().into());
+    put("producer_id", header.producer.producer_id.into());
+    put("producer_epoch", header.producer.producer_epoch.into());
+    put("base_sequence", header.base_sequence.into());
+    put("transactional", header.is_transactional().into());
+    put("control", header.is_control().into());
+    put("compression", header.compression().map(|codec| codec.to_string()).into());
+    put("timestamp_type", header.timestamp_type().to_string().into());
+    put("max_timestamp", header.max_timestamp_ms.into());
+    put("partition_leader_epoch", header.partition_leader_epoch.into());
+    if header.attributes & DELETE_HORIZON != 0 {
+        put("delete_horizon_ms", header.base_timestamp_ms.into());
+    }
+    put("crc_ok", batch.verify_crc().is_ok().into());
+    put("records", records.into());
+    content
 }
 
 fn record_value(record: &Record<'_>) -> Value {

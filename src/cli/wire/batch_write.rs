@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::batch::DELETE_HORIZON;
 use super::lines::{Fault, Line};
 use crate::wire::batch::Compression;
 
@@ -15,7 +16,8 @@ const CONTROL: i16 = 32;
 /// The batch. What is left out is as a producer without idempotence has it: no id, no epoch, no sequence, not compressed.
 ///
 /// `base` and `last` default to the first and last record's offset, those to 0 and one more than the one before, and
-/// `max_timestamp` to the largest there is. The base timestamp is that of the first record, as Kafka's writers have it.
+/// `max_timestamp` to the largest there is. The base timestamp is that of the first record (-1 without one), as Kafka's writers have it,
+/// or `delete_horizon_ms` where that is told.
 pub(super) fn write(line: &Line) -> Result<Vec<u8>, Fault> {
     let records = records(line)?;
     let first = records.first();
@@ -23,7 +25,8 @@ pub(super) fn write(line: &Line) -> Result<Vec<u8>, Fault> {
     let last = integer(line, "last", records.last().map_or(base, |record| record.offset))?;
     let largest = records.iter().map(|record| record.timestamp).max().unwrap_or(-1);
     let max_timestamp = integer(line, "max_timestamp", largest)?;
-    let base_timestamp = first.map_or(max_timestamp, |record| record.timestamp);
+    let first_timestamp = first.map_or(-1, |record| record.timestamp);
+    let base_timestamp = integer(line, "delete_horizon_ms", first_timestamp)?;
     let delta = last.checked_sub(base).and_then(|delta| i32::try_from(delta).ok());
     let delta = delta.filter(|delta| *delta >= 0 && base >= 0);
     let delta = delta.ok_or_else(|| fault("last", format!("offsets from {base} to {last} are none of a batch")))?;
@@ -99,6 +102,7 @@ fn attributes(line: &Line) -> Result<i16, Fault> {
         (is_append_time, LOG_APPEND_TIME),
         (flag(line, "transactional")?, TRANSACTIONAL),
         (flag(line, "control")?, CONTROL),
+        (line.contains_key("delete_horizon_ms"), DELETE_HORIZON),
     ];
     let codec = codec(line)? as i16;
     Ok(bits.iter().filter(|(is_set, _)| *is_set).fold(codec, |attributes, (_, bit)| attributes | bit))

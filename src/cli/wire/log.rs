@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::super::{Failure, Outcome};
 use super::args::LogOptions;
+use super::batch::DELETE_HORIZON;
 use crate::record::Record;
 use crate::wire::batch::{Batch, BatchHeader, Batches, ControlKind};
 
@@ -14,8 +15,6 @@ use crate::wire::batch::{Batch, BatchHeader, Batches, ControlKind};
 const PREFIX: usize = 12;
 /// The largest batch that is read: more than any broker takes.
 const MAX_BATCH: u64 = 1 << 30;
-/// The base timestamp is the time from which on compaction may drop the batch's markers and tombstones.
-const DELETE_HORIZON: i16 = 64;
 
 /// Prints every batch and its records. Fails at the first batch that cannot be read, and at the end if a checksum was
 /// wrong or the tail is torn.
