@@ -6,6 +6,7 @@ mod batches;
 mod default;
 mod dump;
 mod encode;
+mod sample;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,13 @@ pub fn decode(api_key: i16, version: i16, direction: Direction, body: &[u8]) -> 
 pub fn encode(api_key: i16, version: i16, direction: Direction, value: &Value) -> Result<Vec<u8>, Malformed> {
     let (schema, at) = find(api_key, version, direction)?;
     encode::encode(schema, at, value).map_err(|fault| malformed(schema, version, fault))
+}
+
+/// A random value that the version can carry, the same for the same seed: small, with nulls, empty arrays and tagged
+/// fields now and then, and numbers of any size.
+pub fn sample(api_key: i16, version: i16, direction: Direction, seed: u64) -> Result<Value, Malformed> {
+    let (schema, at) = find(api_key, version, direction)?;
+    Ok(sample::sample(schema, at, seed))
 }
 
 /// Every message there is: its API key, the API's name, its direction, and its oldest and newest version.
