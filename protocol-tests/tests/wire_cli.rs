@@ -118,9 +118,12 @@ fn a_malformed_message_is_told_up_to_its_fault() {
 
 #[test]
 fn batches_are_told_as_kafka_reads_them_and_written_as_kafka_wrote_them() {
-    let is_one = |g: &golden::GoldenBatches| g.name.starts_with("none/") && g.name != "none/incompressible";
-    let all: Vec<_> = golden::batches().filter(is_one).collect();
-    assert!(all.len() >= 5);
+    // The fixture names what is in its longest values instead of holding them.
+    let is_told = |g: &golden::GoldenBatches| !g.batches.iter().any(|batch| batch.to_string().contains("value_made"));
+    let is_new = |g: &golden::GoldenBatches| g.batches.iter().all(|batch| batch["magic"] == 2);
+    let is_one = |g: &golden::GoldenBatches| g.batches.len() == 1 && !g.name.starts_with("shape/");
+    let all: Vec<_> = golden::batches().filter(|g| is_one(g) && is_new(g) && is_told(g)).collect();
+    assert!(all.len() >= 50);
     let told = lines("batch", &all.iter().map(|golden| json!({ "hex": hex(&golden.bytes) })).collect::<Vec<_>>());
     let without_hex = |line: &Value| {
         let mut line = line.clone();
@@ -137,9 +140,10 @@ fn batches_are_told_as_kafka_reads_them_and_written_as_kafka_wrote_them() {
             fields.remove("delete_horizon_ms");
         }
         assert_eq!(without_hex(told), expected, "{}", golden.name);
-        assert_eq!(without_hex(again), expected, "{}", golden.name);
-        // The producer's times, which the broker's have replaced for every reader, are in the bytes alone.
-        if told["timestamp_type"] == "CreateTime" {
+        assert_eq!(without_hex(again), expected, "{}, written and read again", golden.name);
+        // Compressed bytes are the codec's own affair; and the producer's times, which the broker's have replaced for
+        // every reader, are in the bytes alone.
+        if told["timestamp_type"] == "CreateTime" && told["compression"] == "none" {
             assert_eq!(written["hex"], hex(&golden.bytes), "{}", golden.name);
         }
     }

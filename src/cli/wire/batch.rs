@@ -10,6 +10,7 @@ use super::input::to_hex;
 use super::lines::{Fault, Line, hex};
 use crate::record::Record;
 use crate::wire::batch::{BATCH_HEADER_LEN, Batch, BatchFault, Batches};
+use crate::wire::codec::Decompressor;
 
 /// The base timestamp is the time from which on compaction may drop the batch's markers and tombstones.
 pub(super) const DELETE_HORIZON: i16 = 64;
@@ -53,7 +54,8 @@ fn at(offset: usize, field: &str, fault: BatchFault) -> Fault {
 /// The records, up to the first that cannot be read.
 fn records(batch: &Batch) -> (Vec<Value>, Option<Fault>) {
     let mut values = Vec::new();
-    for record in batch.records() {
+    let mut decompressor = Decompressor::default();
+    for record in batch.records_with(&mut decompressor) {
         match record {
             Ok(record) => values.push(record_value(&record)),
             // Where a record begins is not known of a batch that was compressed: the offset is that of them all.

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::batch::DELETE_HORIZON;
 use super::lines::{Fault, Line};
-use crate::wire::batch::Compression;
+use crate::wire::codec::{Compression, Compressor};
+use crate::wire::crc32c;
 
 /// The bits of the attributes.
 const LOG_APPEND_TIME: i16 = 8;
@@ -51,7 +52,7 @@ pub(super) fn write(line: &Line) -> Result<Vec<u8>, Fault> {
     batch.extend_from_slice(&length(checked.len().saturating_add(9))?.to_be_bytes());
     batch.extend_from_slice(&integer::<i32>(line, "partition_leader_epoch", -1)?.to_be_bytes());
     batch.push(2);
-    batch.extend_from_slice(&crc32c::crc32c(&checked).to_be_bytes());
+    batch.extend_from_slice(&crc32c(&checked).to_be_bytes());
     batch.extend_from_slice(&checked);
     Ok(batch)
 }
@@ -81,15 +82,11 @@ fn flag(line: &Line, name: &str) -> Result<bool, Fault> {
 
 fn codec(line: &Line) -> Result<Compression, Fault> {
     let name = line.get("compression").unwrap_or(&Value::Null);
-    match name.as_str() {
-        None if name.is_null() => Ok(Compression::None),
-        Some("none") => Ok(Compression::None),
-        Some("gzip") => Ok(Compression::Gzip),
-        Some("snappy") => Ok(Compression::Snappy),
-        Some("lz4") => Ok(Compression::Lz4),
-        Some("zstd") => Ok(Compression::Zstd),
-        _ => Err(fault("compression", format!("{name} is no codec that Kafka has"))),
+    if name.is_null() {
+        return Ok(Compression::None);
     }
+    let found = Compression::ALL.into_iter().find(|codec| name.as_str() == Some(codec.name()));
+    found.ok_or_else(|| fault("compression", format!("{name} is no codec that Kafka has")))
 }
 
 fn attributes(line: &Line) -> Result<i16, Fault> {
@@ -104,15 +101,19 @@ fn attributes(line: &Line) -> Result<i16, Fault> {
         (flag(line, "control")?, CONTROL),
         (line.contains_key("delete_horizon_ms"), DELETE_HORIZON),
     ];
-    let codec = codec(line)? as i16;
+    let codec = codec(line)?.code();
     Ok(bits.iter().filter(|(is_set, _)| *is_set).fold(codec, |attributes, (_, bit)| attributes | bit))
 }
 
+/// At Kafka's own level; a batch without records has no compressed bytes either.
 fn compressed(codec: Compression, body: Vec<u8>) -> Result<Vec<u8>, Fault> {
-    match codec {
-        Compression::None => Ok(body),
-        codec => Err(fault("compression", format!("{codec} is not supported by this build"))),
+    if codec == Compression::None || body.is_empty() {
+        return Ok(body);
     }
+    let level = if codec == Compression::Zstd { 3 } else { -1 };
+    let mut compressor = Compressor::new(codec, level).map_err(|e| fault("compression", e.to_string()))?;
+    let bytes = compressor.compress(&body).ok_or_else(|| fault("records", "more than the codec can take".into()))?;
+    Ok(bytes.to_vec())
 }
 
 struct Record {

@@ -10,6 +10,7 @@ use super::args::LogOptions;
 use super::batch::DELETE_HORIZON;
 use crate::record::Record;
 use crate::wire::batch::{Batch, BatchHeader, Batches, ControlKind};
+use crate::wire::codec::Decompressor;
 
 /// Base offset and length.
 const PREFIX: usize = 12;
@@ -27,12 +28,13 @@ pub(super) fn run(options: &LogOptions) -> Outcome {
     if let Some(offset) = options.file.file_stem().and_then(|stem| stem.to_str()?.parse::<i64>().ok()) {
         writeln!(out, "Log starting offset: {offset}")?;
     }
-    let (mut position, mut faults) = (0u64, Vec::new());
+    let (mut position, mut faults) = (0u64, None);
+    let mut decompressor = Decompressor::default();
     let end = loop {
         let bytes = next_batch(&mut input)?;
         let len = bytes.len() as u64;
         match Batches::new(Bytes::from(bytes)).next() {
-            Some(Ok(batch)) => faults.extend(print(&mut out, &batch, position)?),
+            Some(Ok(batch)) => faults = faults.or(print(&mut out, &batch, position, &mut decompressor)?),
             Some(Err(fault)) => break Some(format!("at byte {position}: {fault}")),
             None if len > 0 => break Some(torn(&mut out, &mut input, len, options)?),
             None => break None,
@@ -40,7 +42,7 @@ pub(super) fn run(options: &LogOptions) -> Outcome {
         position = position.saturating_add(len);
     };
     out.flush()?;
-    match end.or(faults.into_iter().next()) {
+    match end.or(faults) {
         Some(fault) => Err(Failure::Failed(format!("{name}: {fault}"))),
         None => Ok(()),
     }
@@ -69,11 +71,16 @@ fn torn(out: &mut impl Write, input: &mut impl Read, read: u64, options: &LogOpt
 }
 
 /// Prints one batch; what is wrong with it, if anything is.
-fn print(out: &mut impl Write, batch: &Batch, position: u64) -> Result<Option<String>, Failure> {
+fn print(
+    out: &mut impl Write,
+    batch: &Batch,
+    position: u64,
+    decompressor: &mut Decompressor,
+) -> Result<Option<String>, Failure> {
     let crc = batch.verify_crc();
     print_header(out, &batch.header, position, crc.is_ok())?;
     let mut fault = crc.err();
-    for record in batch.records() {
+    for record in batch.records_with(decompressor) {
         match record {
             Ok(record) => print_record(out, batch, &record)?,
             Err(broken) => {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 
 use super::super::batch::{BATCH_HEADER_LEN, Batch, BatchHeader, Batches, ControlKind};
+use super::super::codec::Decompressor;
 use super::dump::{Row, quoted};
 use super::walk::Fault;
 use crate::record::{Record, varint};
@@ -62,13 +63,13 @@ impl Rows<'_> {
         if let Err(fault) = batch.verify_crc() {
             self.fault(start.saturating_add(17), fault.reason);
         }
-        let is_plain = header.attributes & 7 == 0;
+        let mut decompressor = Decompressor::default();
         let mut lengths = self.records.get(start.saturating_add(BATCH_HEADER_LEN)..).unwrap_or_default();
-        for (index, record) in batch.records().enumerate() {
+        for (index, record) in batch.records_with(&mut decompressor).enumerate() {
             match record {
                 Ok(record) => {
                     // A record that was compressed has no bytes of its own in the message.
-                    let len = if is_plain { record_len(&mut lengths) } else { 0 };
+                    let len = if batch.is_compressed() { 0 } else { record_len(&mut lengths) };
                     self.row(len, &format!(".records[{index}]"), "record", as_text(batch, &record));
                 }
                 Err(fault) => self.fault(self.at, fault.reason),

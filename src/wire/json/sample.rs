@@ -23,8 +23,9 @@ impl Sampler {
     /// Depth is that of the definitions, which do not recurse.
     fn structure(&mut self, of: &'static Struct) -> Value {
         let mut values = Map::new();
-        for field in of.fields().iter().filter(|field| field.versions.contains(self.version)) {
-            let is_tagged = field.is_tagged(self.version);
+        let version = self.version;
+        for field in of.fields().iter().filter(|field| field.versions.contains(version)) {
+            let is_tagged = field.is_tagged(version);
             if is_tagged && self.rng.random() {
                 continue;
             }
