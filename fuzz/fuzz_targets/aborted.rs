@@ -33,7 +33,9 @@ impl Log {
     fn write(&mut self, producer: i64, count: i64) {
         let is_transactional = producer >= 0;
         let mut builder = BatchBuilder::new(Vec::new(), usize::MAX);
-        (0..count).for_each(|_| drop(builder.append(&NewRecord::value(b"v"), 7).expect("room")));
+        for _ in 0..count {
+            builder.append(&NewRecord::value(b"v"), 7).expect("room");
+        }
         let producer_epoch = if is_transactional { 0 } else { -1 };
         let producer_identity = ProducerIdentity { producer_id: producer, producer_epoch };
         let stamp = ProducerStamp { producer: producer_identity, base_sequence: -1, is_transactional };
