@@ -82,12 +82,22 @@ impl SecuredKafka {
         format!("127.0.0.1:{}", found.expect("every listener has a port").1)
     }
 
-    /// Runs one of Kafka's own tools against the open listener, as `("kafka.admin.ConfigCommand", &["--alter", ...])`.
-    pub fn tool(&self, class: &str, arguments: &[&str]) {
+    /// Deletes a user's SCRAM credentials.
+    pub fn forget(&self, user: &str) {
+        self.change(&["forget", user]);
+    }
+
+    /// Forbids a user everything on a `TOPIC`, `GROUP` or `TRANSACTIONAL_ID`.
+    pub fn deny(&self, user: &str, kind: &str, name: &str) {
+        self.change(&["deny", user, kind, name]);
+    }
+
+    /// By Java's administrative client, over the open listener.
+    fn change(&self, arguments: &[&str]) {
         let mut java = artifacts::java();
-        java.args(["-cp", &artifacts::class_path(&self.version), class]);
-        java.args(["--bootstrap-server", &self.kafka.bootstrap()]).args(arguments);
-        artifacts::run(&mut java, class);
+        java.args(["-cp", &artifacts::class_path(&self.version)]).arg(artifacts::sources().join("Secure.java"));
+        java.arg(self.kafka.bootstrap()).args(arguments);
+        artifacts::run(&mut java, "changing users and rights");
     }
 }
 
