@@ -144,7 +144,7 @@ fn topics_are_created_listed_described_and_deleted() {
         milena(["topics", action, "-b", &broker.at()]).args(more.split_whitespace()).run()
     };
     assert_eq!(topics("list").ok(), "");
-    assert_eq!(topics("create b --partitions 3 --topic-config retention.ms=1000").ok(), "");
+    assert_eq!(topics("create b --partitions 3 --config retention.ms=1000").ok(), "");
     assert_eq!(topics("create a").ok(), "");
     assert_eq!(topics("list").ok(), "a\nb\n");
     let described = topics("describe b --json").ok();

@@ -90,7 +90,7 @@ fn topics_are_what_java_says_they_are() {
     let kafka = LiveKafka::shared();
     let (java, at) = (kafka.java(), kafka.bootstrap());
     assert_eq!(
-        topics("create cli-made --partitions 3 --replication-factor 1 --topic-config retention.ms=12345678").ok(),
+        topics("create cli-made --partitions 3 --replication-factor 1 --config retention.ms=12345678").ok(),
         ""
     );
     let made = java.describe_topic(&at, "cli-made");
@@ -103,7 +103,7 @@ fn topics_are_what_java_says_they_are() {
     }
     assert!(topics("list").ok().lines().any(|name| name == "cli-made"));
     topics("create cli-made").failed(1, &["cli-made", "TOPIC_ALREADY_EXISTS"]);
-    topics("create cli-none --topic-config nonsense.ms=1").failed(1, &["cli-none", "nonsense.ms"]);
+    topics("create cli-none --config nonsense.ms=1").failed(1, &["cli-none", "nonsense.ms"]);
     assert_eq!(topics("delete cli-made").ok(), "");
     assert!(!topics("list").ok().lines().any(|name| name == "cli-made"));
     topics("delete cli-made").failed(1, &["cli-made", "UNKNOWN_TOPIC_OR_PARTITION"]);

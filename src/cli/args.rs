@@ -29,6 +29,7 @@ pub(crate) enum Command {
     /// Run the in-memory broker on a TCP port until interrupted.
     Broker(BrokerOptions),
     /// List, describe, create or delete topics.
+    #[command(mut_arg("config", |file| file.long("command-config")))]
     Topics(TopicsOptions),
     /// Write records: one line of stdin each.
     Produce(ProduceOptions),
@@ -135,7 +136,7 @@ pub(crate) struct TopicsOptions {
     #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     pub(crate) replication_factor: i16,
     /// A config of a new topic, as retention.ms=1000. May be repeated.
-    #[arg(long = "topic-config", value_name = "K=V", value_parser = pair)]
+    #[arg(long = "config", value_name = "K=V", value_parser = pair)]
     pub(crate) configs: Vec<(String, String)>,
     /// One JSON object a line.
     #[arg(long)]
