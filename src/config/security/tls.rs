@@ -77,6 +77,7 @@ pub struct TlsConfig {
     #[cfg(feature = "tls")]
     pub provider: Option<CryptoProvider>,
     /// What was made of these settings, for all connections of all clones.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
     pub(crate) loaded: Loaded,
 }
 
