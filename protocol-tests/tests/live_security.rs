@@ -101,7 +101,7 @@ async fn every_mechanism_and_certificate_lets_us_write_and_read() {
 /// How it fails, and that it fails at once.
 async fn failure(config: ClientConfig) -> milena::Error {
     let started = Instant::now();
-    let error = Client::with_config(config).await.err().expect("it must not work");
+    let error = Client::with_config(config).await.expect_err("it must not work");
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}: {error}", started.elapsed());
     assert_nothing_leaked(&format!("{error} {error:?}"));
     error

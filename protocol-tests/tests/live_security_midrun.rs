@@ -107,7 +107,7 @@ async fn a_user_that_is_deleted_in_mid_run_is_told_so() {
     let text = format!("{error:?} {error}");
     assert!(text.contains("SASL_AUTHENTICATION_FAILED"), "{text}");
     assert_nothing_leaked(&text);
-    let error = Client::with_config(config).await.err().expect("the user is gone");
+    let error = Client::with_config(config).await.expect_err("the user is gone");
     assert_eq!(error.recovery(), Recovery::Reconfigure, "{error}");
     assert_nothing_leaked(&format!("{error} {error:?}"));
 }
@@ -180,7 +180,7 @@ async fn a_right_to_a_group_or_transactional_id_that_is_taken_away_is_named() {
     };
     assert_eq!(error.code(), Some(ErrorCode::GROUP_AUTHORIZATION_FAILED), "{error}");
     assert_eq!(error.recovery(), Recovery::Reconfigure, "{error}");
-    let error = client.transactional_producer(id).await.err().expect("it is refused");
+    let error = client.transactional_producer(id).await.expect_err("it is refused");
     let text = format!("{error} {error:?}");
     assert!(text.contains("TRANSACTIONAL_ID_AUTHORIZATION_FAILED"), "{text}");
     assert_eq!(error.recovery(), Recovery::Reconfigure, "{error}");

@@ -130,7 +130,7 @@ async fn a_port_without_tls_and_a_client_without_it_are_told_apart() {
     tokio::spawn(async move {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let (mut stream, _) = web.accept().await.unwrap();
-        stream.read(&mut [0; 64]).await.unwrap();
+        stream.read_exact(&mut [0; 64]).await.unwrap();
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     });
     let error = open(&over(trusting(&authority.certificate)), address).await.unwrap_err();
