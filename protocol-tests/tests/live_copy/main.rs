@@ -6,8 +6,9 @@ mod scene;
 
 use std::time::{Duration, Instant};
 
-use protocol_tests::live::{CopyReport, LiveKafka, Options};
+use protocol_tests::live::{CopyReport, LiveKafka, Options, SecuredKafka};
 use protocol_tests::milena_bin::Running;
+use protocol_tests::security::CANARY;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use scene::{Feeder, Scene, Watcher, dice, setting, show, up_to};
@@ -102,6 +103,20 @@ fn killed_at_random_moments_every_record_is_there_once_and_in_order() {
     let feeder = Feeder::start(&scene);
     let mut killing = Killing::new(&scene);
     for _ in 0..setting("MILENA_CYCLES", 30) {
+        killing.cycle(&mut dice);
+    }
+    killing.judge(feeder);
+}
+
+/// The same behind TLS and SASL. `MILENA_SECURED_CYCLES` says how often.
+#[test]
+fn over_sasl_and_tls_every_record_is_there_once_and_in_order() {
+    let cycles = setting("MILENA_SECURED_CYCLES", 10);
+    let kafka = SecuredKafka::start("4.4.0", CANARY);
+    let scene = Scene::secured(&kafka, "killed-secured", CANARY);
+    let (mut dice, feeder) = (dice(), Feeder::start(&scene));
+    let mut killing = Killing::new(&scene);
+    for _ in 0..cycles {
         killing.cycle(&mut dice);
     }
     killing.judge(feeder);

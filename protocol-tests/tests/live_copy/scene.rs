@@ -11,7 +11,7 @@ use milena::Client;
 use milena::config::ConsumerConfig;
 use milena::consumer::Polled;
 use milena::{IsolationLevel, Position, TopicPartition};
-use protocol_tests::live::{JavaSide, LiveKafka, Write};
+use protocol_tests::live::{JavaSide, Listener, LiveKafka, SecuredKafka, Write};
 use protocol_tests::milena_bin::{Milena, Scratch, milena};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -51,6 +51,9 @@ pub(crate) struct Scene<'a> {
     pub(crate) kafka: &'a LiveKafka,
     name: &'static str,
     scratch: Scratch,
+    /// Where the copy connects to, and the settings that takes.
+    brokers: String,
+    reach: Vec<String>,
 }
 
 impl<'a> Scene<'a> {
@@ -59,7 +62,24 @@ impl<'a> Scene<'a> {
             let topic = format!("{name}-{topic}");
             kafka.java().create_topic(&kafka.bootstrap(), &topic, PARTITIONS, replicas, &[]);
         }
-        Scene { kafka, name, scratch: Scratch::new(name) }
+        Scene { kafka, name, scratch: Scratch::new(name), brokers: kafka.bootstrap(), reach: Vec::new() }
+    }
+
+    /// The same on a secured broker, which the copy reaches by SASL inside TLS. Java goes on over the open listener.
+    pub(crate) fn secured(secured: &'a SecuredKafka, name: &'static str, password: &str) -> Self {
+        let mut scene = Self::new(&secured.kafka, name, 1);
+        let authority = scene.scratch.path("ca.pem");
+        std::fs::write(&authority, &secured.authority.certificate).expect("the scratch directory is writable");
+        let properties = [
+            "security.protocol=SASL_SSL".to_owned(),
+            "sasl.mechanism=SCRAM-SHA-512".to_owned(),
+            "sasl.username=alice".to_owned(),
+            format!("sasl.password={password}"),
+            format!("ssl.truststore.location={authority}"),
+        ];
+        scene.brokers = secured.address(Listener::SaslTls);
+        scene.reach = properties.into_iter().flat_map(|property| ["-X".to_owned(), property]).collect();
+        scene
     }
 
     pub(crate) fn input(&self) -> String {
@@ -77,10 +97,11 @@ impl<'a> Scene<'a> {
 
     /// The copy, exactly once, with two writers, under ids of the scene's name.
     pub(crate) fn copy(&self, more: &[&str]) -> Milena {
-        let (at, input, output, directory) = (self.kafka.bootstrap(), self.input(), self.output(), self.directory());
-        milena(["copy", "-b", &at, "--from", &input, "--to", &output, "--checkpoint-dir", &directory])
+        let (at, input, output, directory) = (&self.brokers, self.input(), self.output(), self.directory());
+        milena(["copy", "-b", at, "--from", &input, "--to", &output, "--checkpoint-dir", &directory])
             .args(["--guarantee", "exactly-once", "--parallelism", "2", "--start", "earliest", "--keep-partitions"])
             .args(["--id-prefix", self.name])
+            .args(&self.reach)
             .args(more)
     }
 
