@@ -1,5 +1,7 @@
 //! gzip (RFC 1952): one member written; any number of members read, each with its checksum.
 
+use std::borrow::Cow;
+
 use flate2::{Compress, Crc, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::{CodecFault, Compression, Plain};
@@ -67,7 +69,7 @@ impl Reader {
         let start = to.len();
         loop {
             let (taken, written) = (inflate.total_in(), inflate.total_out());
-            let room = to.history_and_room(next_room(input.len(), to.len(), to.left())).1;
+            let room = to.history_and_room(next_room(input.len(), to)).1;
             let is_full = room.is_empty();
             let status = inflate.decompress(input, room, FlushDecompress::None).map_err(|e| corrupt(e.to_string()))?;
             let (taken, written) = (inflate.total_in() - taken, inflate.total_out() - written);
@@ -85,8 +87,8 @@ impl Reader {
 }
 
 /// How much room to give next: what is there already, else as much as all before, but no more than can come.
-fn next_room(input: usize, len: usize, left: usize) -> usize {
-    MOST.saturating_mul(input.saturating_add(1)).min(len.max(16 << 10)).min(left)
+fn next_room(input: usize, to: &Plain) -> usize {
+    MOST.saturating_mul(input.saturating_add(1)).min(to.ready().max(to.len()).max(16 << 10)).min(to.left())
 }
 
 /// The size the last member says it has, where it is possible at all.
@@ -145,6 +147,6 @@ fn cut() -> CodecFault {
     corrupt("cut off")
 }
 
-fn corrupt(reason: impl Into<String>) -> CodecFault {
+fn corrupt(reason: impl Into<Cow<'static, str>>) -> CodecFault {
     super::corrupt(Compression::Gzip, reason)
 }

@@ -1,5 +1,7 @@
 //! LZ4 frames: written as Kafka's Java client demands them, read as any client may have written them.
 
+use std::borrow::Cow;
+
 use lz4_flex::block::{
     CompressTable, compress_into_with_table, decompress_into, decompress_into_with_dict, get_maximum_output_size,
 };
@@ -232,6 +234,6 @@ fn cut() -> CodecFault {
     corrupt("cut off")
 }
 
-fn corrupt(reason: impl Into<String>) -> CodecFault {
+fn corrupt(reason: impl Into<Cow<'static, str>>) -> CodecFault {
     super::corrupt(Compression::Lz4, reason)
 }

@@ -14,6 +14,7 @@ mod xxh32;
 #[cfg(feature = "zstd")]
 mod zstd;
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub use crate::types::Compression;
@@ -37,7 +38,7 @@ pub enum CodecFault {
         /// The codec.
         codec: Compression,
         /// What is wrong with them.
-        reason: String,
+        reason: Cow<'static, str>,
     },
 }
 
@@ -58,7 +59,7 @@ impl fmt::Display for CodecFault {
 impl std::error::Error for CodecFault {}
 
 #[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
-fn corrupt(codec: Compression, reason: impl Into<String>) -> CodecFault {
+fn corrupt(codec: Compression, reason: impl Into<Cow<'static, str>>) -> CodecFault {
     CodecFault::Corrupt { codec, reason: reason.into() }
 }
 

@@ -53,6 +53,11 @@ impl Plain {
         self.limit.saturating_sub(self.len)
     }
 
+    /// Bytes that can be written without growing.
+    pub(super) fn ready(&self) -> usize {
+        self.buffer.len().saturating_sub(self.len)
+    }
+
     /// Makes room for `more` bytes in one step, or for as many as may still come.
     pub(super) fn expect(&mut self, more: usize) {
         let end = self.len + more.min(self.left());

@@ -1,5 +1,7 @@
 //! Snappy as Kafka's Java client frames it (xerial's snappy-java), and bare as some other clients write it.
 
+use std::borrow::Cow;
+
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
 use super::{CodecFault, Compression, Plain, most_decompressed};
@@ -95,6 +97,6 @@ fn cut() -> CodecFault {
     corrupt("cut off")
 }
 
-fn corrupt(reason: impl Into<String>) -> CodecFault {
+fn corrupt(reason: impl Into<Cow<'static, str>>) -> CodecFault {
     super::corrupt(Compression::Snappy, reason)
 }

@@ -1,5 +1,7 @@
 //! Zstandard frames (RFC 8878): one written; any number read, with the room their blocks can need taken at once.
 
+use std::borrow::Cow;
+
 use zrip::{CompressContext, DecompressContext, DecompressError, compress_bound};
 
 use super::{CodecFault, Compression, Plain};
@@ -123,6 +125,6 @@ fn le(rest: &mut &[u8], len: usize) -> Option<u64> {
     Some(taken.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
 }
 
-fn corrupt(reason: impl Into<String>) -> CodecFault {
+fn corrupt(reason: impl Into<Cow<'static, str>>) -> CodecFault {
     super::corrupt(Compression::Zstd, reason)
 }
