@@ -10,9 +10,9 @@ use super::xxh32::xxh32;
 use super::{CodecFault, Compression, Plain};
 
 const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
-/// Version 1, blocks independent (Java reads no others), no checksums, no content size; blocks of 64 KiB at most;
+/// The magic. Version 1, blocks independent (Java reads no others), no checksums, no content size; blocks of 64 KiB at most;
 /// checksum of these two bytes, which Java verifies.
-const DESCRIPTOR: [u8; 3] = [0x60, 0x40, 0x82];
+const HEAD: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82];
 /// As large as 16-bit positions in the hash table reach: that table stays in the first cache, and 64 KiB exactly
 /// would need the larger one.
 const BLOCK: usize = 0xfff0;
@@ -40,8 +40,8 @@ impl Writer {
         if out.len() < most {
             out.resize(most, 0);
         }
-        out.get_mut(..7)?.copy_from_slice(&[&MAGIC[..], &DESCRIPTOR].concat());
-        let mut at = 7;
+        out.get_mut(..HEAD.len())?.copy_from_slice(&HEAD);
+        let mut at = HEAD.len();
         for block in input.chunks(BLOCK) {
             at += self.block(block, out.get_mut(at..)?)?;
         }
