@@ -34,9 +34,12 @@ fn noise(len: usize) -> Vec<u8> {
     (0..len).map(next).collect()
 }
 
-/// The codec and the size of every batch that producers send from now on.
-fn watch(scene: &Scene) -> Arc<Mutex<Vec<(Option<Compression>, usize)>>> {
-    let seen = Arc::new(Mutex::new(Vec::new()));
+/// The codec and the size of each batch.
+type Seen = Arc<Mutex<Vec<(Option<Compression>, usize)>>>;
+
+/// What every batch is that producers send from now on.
+fn watch(scene: &Scene) -> Seen {
+    let seen = Seen::default();
     let to = Arc::clone(&seen);
     scene.kafka.control(Control::Intercept(Some(Box::new(move |request| {
         if let Some(Ok(request)) = request.decode::<ProduceRequest>() {

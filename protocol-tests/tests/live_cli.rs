@@ -89,10 +89,7 @@ fn a_group_of_consume_is_kafkas_group() {
 fn topics_are_what_java_says_they_are() {
     let kafka = LiveKafka::shared();
     let (java, at) = (kafka.java(), kafka.bootstrap());
-    assert_eq!(
-        topics("create cli-made --partitions 3 --replication-factor 1 --config retention.ms=12345678").ok(),
-        ""
-    );
+    assert_eq!(topics("create cli-made --partitions 3 --replication-factor 1 --config retention.ms=12345678").ok(), "");
     let made = java.describe_topic(&at, "cli-made");
     let described = topics("describe cli-made --json").ok();
     let lines: Vec<Value> = described.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();

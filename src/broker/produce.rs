@@ -284,7 +284,7 @@ fn checked(records: Bytes, max_bytes: usize, version: i16, to: &mut Decompressor
 /// A codec that was left out of this build is taken on trust.
 fn check_records(batch: &Batch, decompressor: &mut Decompressor) -> Result<(), ErrorCode> {
     let mut plain = Plain::new();
-    let records = if !batch.is_compressed() {
+    let mut records = if !batch.is_compressed() {
         batch.records()
     } else if !batch.header.compression().is_some_and(Compression::is_compiled_in) {
         return Ok(());
@@ -295,7 +295,7 @@ fn check_records(batch: &Batch, decompressor: &mut Decompressor) -> Result<(), E
         }
         batch.records_in(plain.bytes())
     };
-    records.map(|record| record.map(drop)).collect::<Result<(), _>>().map_err(|_| ErrorCode::INVALID_RECORD)
+    records.try_for_each(|record| record.map(drop)).map_err(|_| ErrorCode::INVALID_RECORD)
 }
 
 /// The records from after `latest`.

@@ -76,13 +76,13 @@ pub struct Compressor {
 enum State {
     None,
     #[cfg(feature = "gzip")]
-    Gzip(gzip::Writer),
+    Gzip(Box<gzip::Writer>),
     #[cfg(feature = "snappy")]
     Snappy(Box<snap::raw::Encoder>),
     #[cfg(feature = "lz4")]
     Lz4(lz4::Writer),
     #[cfg(feature = "zstd")]
-    Zstd(zstd::Writer),
+    Zstd(Box<zstd::Writer>),
 }
 
 impl Compressor {
@@ -95,13 +95,13 @@ impl Compressor {
         let state = match codec {
             Compression::None => State::None,
             #[cfg(feature = "gzip")]
-            Compression::Gzip => State::Gzip(gzip::Writer::new(level)),
+            Compression::Gzip => State::Gzip(Box::new(gzip::Writer::new(level))),
             #[cfg(feature = "snappy")]
             Compression::Snappy => State::Snappy(Box::new(snap::raw::Encoder::new())),
             #[cfg(feature = "lz4")]
             Compression::Lz4 => State::Lz4(lz4::Writer::new()),
             #[cfg(feature = "zstd")]
-            Compression::Zstd => State::Zstd(zstd::Writer::new(zstd_level(level))),
+            Compression::Zstd => State::Zstd(Box::new(zstd::Writer::new(zstd_level(level)))),
             #[allow(unreachable_patterns, reason = "reached where a codec is left out")]
             codec => return Err(CodecFault::NotCompiledIn(codec)),
         };

@@ -32,7 +32,7 @@ fn text(len: usize) -> Vec<u8> {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            if state % 5 == 0 { state as u8 } else { b"{\"user\":\"milena\",\"amount\":12.5}"[i % 31] }
+            if state.is_multiple_of(5) { state as u8 } else { b"{\"user\":\"milena\",\"amount\":12.5}"[i % 31] }
         })
         .collect()
 }
