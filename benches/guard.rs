@@ -74,8 +74,8 @@ fn compare<Q: Request>(version: i16, response: &Q::Response, what: &str) {
     let guarded = || decode_response::<Q>(version, frame.clone()).expect("decodes");
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..PASSES {
-        theirs.push(time(&alone));
-        ours.push(time(&guarded));
+        theirs.push(time(alone));
+        ours.push(time(guarded));
     }
     theirs.sort_unstable();
     ours.sort_unstable();
