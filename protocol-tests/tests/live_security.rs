@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use milena::admin::NewTopic;
 use milena::config::ClientConfig;
 use milena::config::security::{
-    Identity, OAuthBearer, Pem, Roots, SaslMechanism, Secret, Security, SecurityProtocol, TlsConfig, UnsecuredToken,
+    AwsCredentials, AwsMskIam, Identity, OAuthBearer, Pem, Roots, SaslMechanism, Secret, Security, SecurityProtocol,
+    TlsConfig, UnsecuredToken,
 };
 use milena::consumer::Polled;
 use milena::{Client, ErrorCode, ErrorKind, NewRecord, Position, Recovery, Result, TopicPartition};
@@ -159,9 +160,14 @@ async fn a_client_certificate_that_is_missing_or_bad_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ports_and_settings_that_do_not_match_are_named() {
     let kafka = newest();
-    let unknown = SaslMechanism::AwsMskIam(milena::config::security::AwsMskIam {
+    // A key is got before the broker is asked whether it knows the mechanism, so this one is given.
+    let unknown = SaslMechanism::AwsMskIam(AwsMskIam {
         region: Some("eu-west-1".into()),
-        credentials: milena::config::security::AwsCredentials::Environment,
+        credentials: AwsCredentials::Static {
+            access_key_id: "AKIA".into(),
+            secret_access_key: CANARY.into(),
+            session_token: None,
+        },
     });
     let error = failure(config(kafka, Listener::Sasl, Some(unknown))).await;
     assert_eq!(error.recovery(), Recovery::Reconfigure, "{error}");
