@@ -135,19 +135,13 @@ impl Coordinator {
         group: &str,
         offsets: &[(TopicPartition, OffsetAndMetadata)],
     ) -> (Result<()>, bool) {
+        let mut is_group_late = false;
         if self.version == TransactionVersion::V1 {
-            let make = |_| {
-                AddOffsetsToTxnRequest::default()
-                    .with_transactional_id(self.transactional_id())
-                    .with_producer_id(ProducerId(self.identity.producer_id))
-                    .with_producer_epoch(self.identity.producer_epoch)
-                    .with_group_id(GroupId(text(group)))
-            };
-            let errand = self.errand(Operation::AddToTransaction, i16::MAX);
-            let (result, is_late) = self.ask(errand, make, |answer| ErrorCode(answer.error_code)).await;
-            if let Err(error) = result {
+            let (added, is_late) = self.add_group(group).await;
+            if let Err(error) = added {
                 return (Err(error), is_late);
             }
+            is_group_late = is_late;
         }
         let max_version = if self.version == TransactionVersion::V2 { 5 } else { 4 };
         let make = |_| {
@@ -165,6 +159,20 @@ impl Coordinator {
                 worst(answer.topics.iter().flat_map(|topic| &topic.partitions).map(|row| row.error_code))
             })
             .await;
+        (result.map(drop), is_late || is_group_late)
+    }
+
+    /// Tells the transaction's coordinator of the group whose offsets are to come (TV1).
+    async fn add_group(&self, group: &str) -> (Result<()>, bool) {
+        let make = |_| {
+            AddOffsetsToTxnRequest::default()
+                .with_transactional_id(self.transactional_id())
+                .with_producer_id(ProducerId(self.identity.producer_id))
+                .with_producer_epoch(self.identity.producer_epoch)
+                .with_group_id(GroupId(text(group)))
+        };
+        let errand = self.errand(Operation::AddToTransaction, i16::MAX);
+        let (result, is_late) = self.ask(errand, make, |answer| ErrorCode(answer.error_code)).await;
         (result.map(drop), is_late)
     }
 

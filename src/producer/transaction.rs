@@ -70,8 +70,12 @@ impl TransactionalProducer {
     /// What [`Transaction::prepare`] gave was committed or aborted: the producer may begin again, as after
     /// [`PreparedProducer::ended`].
     pub fn prepared_ended(&mut self) {
+        self.end_prepared(true);
+    }
+
+    fn end_prepared(&self, is_in_doubt: bool) {
         // The driver handles it before the next begin: both come through one channel.
-        let _ = self.handle.commands.send(Command::PreparedEnded { is_in_doubt: false });
+        let _ = self.handle.commands.send(Command::PreparedEnded { is_in_doubt });
     }
 
     /// As [`begin`](Self::begin), for callers that must store the open transaction: it owns the producer until its end.
@@ -276,18 +280,18 @@ pub struct PreparedProducer {
 impl PreparedProducer {
     /// The prepared transaction was committed or aborted (or there was none): the producer may begin again.
     ///
-    /// The next epoch follows from the prepared value (KIP-890); where it does not, the producer re-initialises at its
-    /// next `begin`. Called too early, the next transaction would end the prepared one or be ended with it.
-    pub fn ended(mut self) -> TransactionalProducer {
-        self.producer.prepared_ended();
+    /// Under TV2 the next epoch follows from the prepared value (KIP-890). Under TV1 the epoch would stay, and an EndTxn
+    /// that was sent twice because the first went unanswered could still come and end the next transaction half way: the
+    /// next `begin` re-initialises first. Called too early, the next transaction would end the prepared one or be ended
+    /// with it.
+    pub fn ended(self) -> TransactionalProducer {
+        self.producer.end_prepared(true);
         self.producer
     }
 
-    /// As [`ended`](Self::ended), where some EndTxn went unanswered before another was answered.
-    ///
-    /// Under TV1 the epoch stays, so the late one would end the next transaction: the next `begin` re-initialises first.
-    pub fn ended_in_doubt(self) -> TransactionalProducer {
-        let _ = self.producer.handle.commands.send(Command::PreparedEnded { is_in_doubt: true });
+    /// As [`ended`](Self::ended), for whoever knows that every EndTxn of it was answered: under TV1 the epoch stays.
+    pub(crate) fn ended_answered(self) -> TransactionalProducer {
+        self.producer.end_prepared(false);
         self.producer
     }
 

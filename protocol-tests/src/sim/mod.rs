@@ -6,6 +6,7 @@ mod check;
 mod copy;
 mod history;
 mod idempotent;
+mod late;
 mod network;
 mod plan;
 mod random;

@@ -11,6 +11,8 @@ use milena::wire::batch::{Batch, Batches};
 use milena::wire::messages::{ApiKey, ProduceRequest};
 use tokio::time::Instant;
 
+use super::late::Late;
+
 /// A batch's name on the wire: producer id, epoch, partition, first sequence (P7).
 type BatchName = (i64, i16, TopicPartition, i32);
 
@@ -26,16 +28,22 @@ struct State {
     /// Every line, if the run is to be read by a person.
     lines: Option<String>,
     contents: BTreeMap<BatchName, u64>,
+    late: Late,
     faults: Vec<String>,
 }
 
 impl Trace {
     /// A trace that begins now. With `is_kept`, every line is kept for printing.
-    pub(super) fn begin(is_kept: bool) -> Self {
-        let (start, hasher) = (Instant::now(), DefaultHasher::new());
-        let lines = is_kept.then(String::new);
-        let state = State { start, hasher, requests: 0, lines, contents: BTreeMap::new(), faults: Vec::new() };
-        Self(Arc::new(Mutex::new(state)))
+    pub(super) fn begin(transaction_version: i16, is_kept: bool) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            start: Instant::now(),
+            hasher: DefaultHasher::new(),
+            requests: 0,
+            lines: is_kept.then(String::new),
+            contents: BTreeMap::new(),
+            late: Late::new(transaction_version),
+            faults: Vec::new(),
+        })))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -63,7 +71,7 @@ impl Trace {
         self.lock().requests
     }
 
-    /// What the wire itself showed to be wrong: P7, and batches whose bytes changed after their checksum was made.
+    /// What the wire itself showed to be wrong: P7, T5, and batches whose bytes changed after their checksum was made.
     pub(super) fn faults(&self) -> Vec<String> {
         self.lock().faults.clone()
     }
@@ -85,9 +93,11 @@ impl State {
                 info.body.hash(&mut self.hasher);
                 self.note(|| describe(info));
                 self.check_batches(info);
+                self.faults.extend(self.late.handle_request(info));
             }
             Seen::Response { broker, connection, api_key, frame, .. } => {
                 (broker, connection, frame).hash(&mut self.hasher);
+                self.late.handle_answer(connection, frame);
                 self.note(|| format!("b{broker} {connection:?} < {} {} bytes", name_of(api_key), frame.len()));
             }
         }
@@ -123,7 +133,8 @@ impl State {
     }
 }
 
-fn batches_of(info: &RequestInfo<'_>) -> Vec<(TopicPartition, Batch)> {
+/// The batches of a Produce request, with the partitions they go to.
+pub(super) fn batches_of(info: &RequestInfo<'_>) -> Vec<(TopicPartition, Batch)> {
     let Some(Ok(request)) = info.decode::<ProduceRequest>() else { return Vec::new() };
     let mut found = Vec::new();
     for topic in request.topic_data {

@@ -52,7 +52,7 @@ impl Process {
 impl World {
     /// Starts the cluster with its topics (each with the plan's partitions) and lets the plan's faults begin.
     pub(super) fn start(plan: Plan, topics: &[&str], transactional_ids: &[&str], is_verbose: bool) -> Self {
-        let trace = Trace::begin(is_verbose);
+        let trace = Trace::begin(plan.transaction_version, is_verbose);
         let cluster = MemoryCluster::start(settings(&plan));
         for name in topics {
             let (name, configs) = ((*name).to_owned(), BTreeMap::new());

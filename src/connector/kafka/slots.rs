@@ -207,9 +207,9 @@ impl Parked {
         // Under version 2 the epoch has moved on, and a late EndTxn is another's.
         if self.version == TransactionVersion::V1 && unanswered.contains(id) {
             unanswered.remove(id);
-            return Slot::Announcing(self.producer.ended_in_doubt(), None);
+            return Slot::Announcing(self.producer.ended(), None);
         }
-        Slot::Resting(self.producer.ended())
+        Slot::Resting(self.producer.ended_answered())
     }
 }
 
