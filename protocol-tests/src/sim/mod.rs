@@ -7,6 +7,7 @@ mod copy;
 mod history;
 mod idempotent;
 mod late;
+mod moves;
 mod network;
 mod plan;
 mod random;

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::history::{History, Outcome, Sent};
+use super::moves::Moves;
 use super::random::Random;
 use super::transactions::{End, Knobs, TOPIC};
 use super::world::{Process, START_MS, World};
@@ -24,6 +25,7 @@ pub(super) struct Slot {
     world: Arc<World>,
     knobs: Knobs,
     history: History,
+    moves: Moves,
     random: Random,
     /// Producers so far.
     incarnation: usize,
@@ -42,10 +44,10 @@ struct Owner {
 }
 
 impl Slot {
-    pub(super) fn new(id: &'static str, world: Arc<World>, knobs: Knobs, history: History) -> Self {
+    pub(super) fn new(id: &'static str, world: Arc<World>, knobs: Knobs, history: History, moves: Moves) -> Self {
         let random = Random::new(world.plan.seed, id);
         let (ends, findings, aside) = (Vec::new(), Vec::new(), JoinSet::new());
-        Self { id, world, knobs, history, random, incarnation: 0, begun: 0, ends, findings, aside }
+        Self { id, world, knobs, history, moves, random, incarnation: 0, begun: 0, ends, findings, aside }
     }
 
     /// Does its transactions, and tells how each ended.
@@ -117,7 +119,7 @@ impl Slot {
     /// Begins, writes, and commits or aborts.
     async fn end_it(&mut self, mut owner: Owner, is_commit: bool) -> Option<Owner> {
         let ended = {
-            let transaction = match owner.producer.begin().await {
+            let mut transaction = match owner.producer.begin().await {
                 Ok(transaction) => transaction,
                 Err(error) => {
                     self.told(&format!("begin: {error}"), End::Aborted);
@@ -125,7 +127,7 @@ impl Slot {
                 }
             };
             let mut writes = Writes::new(self);
-            let written = writes.fill_borrowed(&transaction).await;
+            let written = writes.fill_borrowed(&mut transaction).await;
             let ended = match (written, is_commit) {
                 (Ok(()), true) => transaction.commit().await.map(|()| End::Committed),
                 (Ok(()), false) => transaction.abort().await.map(|()| End::Aborted),
@@ -150,8 +152,8 @@ impl Slot {
     /// Drops the transaction while it is open; the next `begin` aborts it.
     async fn let_go(&mut self, mut owner: Owner) -> Option<Owner> {
         let mut writes = Writes::new(self);
-        if let Ok(transaction) = owner.producer.begin().await {
-            let _ = writes.fill_borrowed(&transaction).await;
+        if let Ok(mut transaction) = owner.producer.begin().await {
+            let _ = writes.fill_borrowed(&mut transaction).await;
         }
         // The records' fate is told all the same.
         self.aside.spawn(waited(writes.deliveries, self.number(), End::Aborted));
@@ -160,9 +162,9 @@ impl Slot {
 
     /// The process dies in the middle of a transaction.
     async fn crash(&mut self, mut owner: Owner) -> Option<Owner> {
-        if let Ok(transaction) = owner.producer.begin().await {
+        if let Ok(mut transaction) = owner.producer.begin().await {
             let mut writes = Writes::new(self);
-            let _ = writes.fill_borrowed(&transaction).await;
+            let _ = writes.fill_borrowed(&mut transaction).await;
             let is_in_commit = self.random.chance(0.5);
             let wait = self.random.millis(0..40);
             if is_in_commit {
@@ -180,8 +182,8 @@ impl Slot {
         let (mut writes, number) = (Writes::new(self), self.number());
         let wait = self.random.millis(0..500);
         let zombie = async move {
-            let Ok(transaction) = owner.producer.begin().await else { return (number, End::Aborted) };
-            let _ = writes.fill_borrowed(&transaction).await;
+            let Ok(mut transaction) = owner.producer.begin().await else { return (number, End::Aborted) };
+            let _ = writes.fill_borrowed(&mut transaction).await;
             tokio::time::sleep(wait).await;
             let ended = transaction.commit().await;
             writes.deliveries.join_all().await;
@@ -196,7 +198,7 @@ impl Slot {
     /// Prepares the transaction; another process commits or aborts it later, perhaps twice, perhaps too late.
     async fn prepare(&mut self, owner: Owner) -> Option<Owner> {
         let Owner { process, producer } = owner;
-        let transaction = match producer.into_transaction().await {
+        let mut transaction = match producer.into_transaction().await {
             Ok(transaction) => transaction,
             Err(error) => {
                 self.told(&format!("begin: {error}"), End::Aborted);
@@ -204,7 +206,7 @@ impl Slot {
             }
         };
         let mut writes = Writes::new(self);
-        if let Err(error) = writes.fill_owned(&transaction).await {
+        if let Err(error) = writes.fill_owned(&mut transaction).await {
             self.world.trace.note(|| format!("write: {error}"));
         }
         let prepared = transaction.prepare().await;
@@ -285,6 +287,10 @@ struct Writes {
     transaction: usize,
     partitions: u64,
     count: u64,
+    /// Its offsets go into the transaction too, if the position of its group is to be moved.
+    group: String,
+    moves_group: bool,
+    moves: Moves,
     history: History,
     random: Random,
     deliveries: JoinSet<()>,
@@ -297,20 +303,31 @@ impl Writes {
             transaction: slot.number(),
             partitions: slot.world.plan.partitions.unsigned_abs().into(),
             count: slot.random.within(0..slot.knobs.most_records),
+            group: format!("group-of-{}", slot.id),
+            moves_group: slot.random.chance(0.4),
+            moves: slot.moves.clone(),
             history: slot.history.clone(),
             random: Random::new(slot.random.seed(), "writes"),
             deliveries: JoinSet::new(),
         }
     }
 
-    async fn fill_borrowed(&mut self, transaction: &Transaction<'_>) -> milena::Result<()> {
+    async fn fill_borrowed(&mut self, transaction: &mut Transaction<'_>) -> milena::Result<()> {
         let topic = transaction.topic(TOPIC).await?;
-        self.fill(&topic).await
+        self.fill(&topic).await?;
+        if self.moves_group {
+            transaction.send_offsets(&self.group, &self.moves.of(&self.group, self.transaction)).await?;
+        }
+        Ok(())
     }
 
-    async fn fill_owned(&mut self, transaction: &OwnedTransaction) -> milena::Result<()> {
+    async fn fill_owned(&mut self, transaction: &mut OwnedTransaction) -> milena::Result<()> {
         let topic = transaction.topic(TOPIC).await?;
-        self.fill(&topic).await
+        self.fill(&topic).await?;
+        if self.moves_group {
+            transaction.send_offsets(&self.group, &self.moves.of(&self.group, self.transaction)).await?;
+        }
+        Ok(())
     }
 
     async fn fill(&mut self, topic: &Topic) -> milena::Result<()> {

@@ -7,12 +7,13 @@ use milena::config::{ClientConfig, ProducerConfig};
 use tokio::task::JoinSet;
 
 use super::history::History;
+use super::moves::Moves;
 use super::plan::Plan;
 use super::random::Random;
 use super::slot::Slot;
 use super::tail::{self, Delivered};
 use super::world::World;
-use super::{Report, check, truth};
+use super::{Report, check, moves, truth};
 
 /// The topic all transactions write to.
 pub(super) const TOPIC: &str = "ledger";
@@ -70,11 +71,11 @@ pub(super) async fn run(plan: Plan, is_verbose: bool) -> Report {
     let knobs = Knobs::new(&mut random);
     let world = Arc::new(World::start(plan, &[TOPIC], &IDS[..knobs.slots], is_verbose));
     world.trace.note(|| format!("-- {knobs:?}"));
-    let (history, delivered) = (History::default(), Delivered::default());
+    let (history, moves, delivered) = (History::default(), Moves::default(), Delivered::default());
     let follower = tokio::spawn(tail::follow(world.clone(), TOPIC, delivered.clone(), random));
     let mut slots = JoinSet::new();
     for id in &IDS[..knobs.slots] {
-        slots.spawn(Slot::new(id, world.clone(), knobs.clone(), history.clone()).run());
+        slots.spawn(Slot::new(id, world.clone(), knobs.clone(), history.clone(), moves.clone()).run());
     }
     let mut ends = Vec::new();
     let mut findings = Vec::new();
@@ -92,6 +93,10 @@ pub(super) async fn run(plan: Plan, is_verbose: bool) -> Report {
     let patience = knobs.producer.delivery_timeout + knobs.client.request_timeout + Duration::from_secs(1);
     findings.extend(check::sends(&rows, &logs, patience));
     findings.extend(check::transactions(&rows, &ends, &logs));
+    for group in moves.groups() {
+        let stands = truth::committed(&world.cluster, &group, &moves::position(), world.plan.brokers).await;
+        findings.extend(moves.check(&group, stands.and_then(|offset| usize::try_from(offset).ok()), &ends));
+    }
     findings.extend(delivered.check(&logs));
-    Report::of(&world, findings, rows.len() + ends.len() + delivered.len())
+    Report::of(&world, findings, rows.len() + ends.len() + moves.len() + delivered.len())
 }

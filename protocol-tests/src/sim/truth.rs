@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::{BrokerId, FetchRequest, TopicName};
+use kafka_protocol::messages::{BrokerId, FetchRequest, GroupId, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{Record, RecordBatchDecoder};
+use milena::TopicPartition;
 use milena::broker::MemoryCluster;
+use milena::wire::Request;
 use milena::wire::frame::{RequestFrame, decode_response};
+use milena::wire::messages::OffsetFetchRequest;
+use milena::wire::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// One data record as it lies in a log.
@@ -84,7 +88,7 @@ async fn fetch(cluster: &MemoryCluster, topic: &str, partition: i32, brokers: i3
         .with_max_bytes(64 << 20)
         .with_topics(vec![FetchTopic::default().with_topic(name).with_partitions(vec![asked])]);
     for broker in 1..=brokers {
-        let answer = ask(cluster, broker, &request).await;
+        let answer = ask(cluster, broker, FETCH_VERSION, &request).await;
         let mut partitions = answer.responses.into_iter().flat_map(|topic| topic.partitions);
         let Some(data) = partitions.next() else { continue };
         if data.error_code == 0 {
@@ -99,10 +103,29 @@ async fn fetch(cluster: &MemoryCluster, topic: &str, partition: i32, brokers: i3
 
 const FETCH_VERSION: i16 = 12;
 
-async fn ask(cluster: &MemoryCluster, broker: i32, request: &FetchRequest) -> kafka_protocol::messages::FetchResponse {
+/// Where a group stands; `None` if it has committed nothing.
+pub(super) async fn committed(cluster: &MemoryCluster, group: &str, of: &TopicPartition, brokers: i32) -> Option<i64> {
+    let text = |text: &str| StrBytes::from_string(text.to_owned());
+    let topic = OffsetFetchRequestTopic::default().with_name(TopicName(text(of.topic.as_ref())));
+    let request = OffsetFetchRequest::default()
+        .with_group_id(GroupId(text(group)))
+        .with_topics(Some(vec![topic.with_partition_indexes(vec![of.partition])]))
+        .with_require_stable(true);
+    for broker in 1..=brokers {
+        let answer = ask(cluster, broker, 7, &request).await;
+        if answer.error_code == 0 {
+            let found = answer.topics.iter().flat_map(|topic| &topic.partitions).next().expect("what was asked for");
+            assert_eq!(found.error_code, 0, "no transaction is open any more");
+            return (found.committed_offset >= 0).then_some(found.committed_offset);
+        }
+    }
+    panic!("no broker coordinates {group}");
+}
+
+async fn ask<Q: Request>(cluster: &MemoryCluster, broker: i32, version: i16, request: &Q) -> Q::Response {
     let port = u16::try_from(9091 + broker).expect("few brokers");
     let mut stream = cluster.connect("127.0.0.1", port).expect("every broker is up in the end");
-    let mut frame = RequestFrame::encode("truth", FETCH_VERSION, request).expect("a request of ours");
+    let mut frame = RequestFrame::encode("truth", version, request).expect("a request of ours");
     frame.set_correlation_id(1);
     stream.write_all(&frame.head).await.expect("a pipe of memory");
     for tail in &frame.tail {
@@ -111,7 +134,7 @@ async fn ask(cluster: &MemoryCluster, broker: i32, request: &FetchRequest) -> ka
     let length = stream.read_i32().await.expect("an answer");
     let mut body = vec![0; usize::try_from(length).expect("a length")];
     stream.read_exact(&mut body).await.expect("a whole answer");
-    decode_response::<FetchRequest>(FETCH_VERSION, body.into()).expect("an answer that follows its schema")
+    decode_response::<Q>(version, body.into()).expect("an answer that follows its schema")
 }
 
 /// Follows the markers: a transaction is the data of a producer between two of its markers.
