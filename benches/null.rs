@@ -1,8 +1,9 @@
 //! A null broker, and `milena bench` against it: the real protocol, nothing behind it, so that the client is measured.
 //!
 //! `cargo bench --features cli --bench null` runs every workload; `-- produce --partitions 1 --records 20000000` one of
-//! them. The broker is pinned to the second core and the client to the first (`taskset`, where there is one). The echo
-//! line is the round trip of a bare tokio task over the same loopback: the floor of the latency line.
+//! them. The broker is pinned to the second core and the client to the first (`taskset`, where there is one). Two lines
+//! are the floor of the latency line, each the round trip of a bare tokio task on the same loopback: `echo` to a server
+//! that sends back what it gets, `bare` with a ready-made Produce request to the null broker.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -40,7 +41,8 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some("serve") => serve(&arguments),
         Some("echo-server") => echo_server(),
-        Some("echo") => echo(),
+        Some("echo") => floor("echo", &["echo-server"], vec![7; 200]),
+        Some("bare") => floor("bare", &["serve", "--partitions", "1"], one_record()),
         Some(mode) => workload(mode, &arguments[1..]),
         None => {
             for partitions in ["1", "12"] {
@@ -48,7 +50,9 @@ fn main() {
                 workload("consume", &["--partitions", partitions, "--records", "50000000"].map(String::from));
             }
             workload("latency", &["--partitions", "1", "--records", "50000"].map(String::from));
-            let _ = pinned("0", &this_program()).arg("echo").status();
+            for floor in ["echo", "bare"] {
+                let _ = pinned("0", &this_program()).arg(floor).status();
+            }
         }
     }
 }
@@ -297,27 +301,46 @@ fn echo_server() {
     }
 }
 
-/// Round trips of 200 bytes, the size of a Produce request with one small record, from a tokio task on this thread.
-fn echo() {
+/// The frame of a Produce request with one record of 100 bytes.
+fn one_record() -> Vec<u8> {
+    let mut batch = BatchBuilder::new(Vec::new(), BATCH_BYTES);
+    batch.append(&NewRecord::value(&[b'x'; 100]), 1_700_000_000_000).expect("an empty batch has room for it");
+    let stamp = ProducerStamp { producer: ProducerIdentity::NONE, base_sequence: -1, is_transactional: false };
+    let data = produce_request::PartitionProduceData::default().with_records(Some(batch.seal(stamp).into()));
+    let name = TopicName(StrBytes::from_static_str("null"));
+    let topic = produce_request::TopicProduceData::default().with_name(name).with_partition_data(vec![data]);
+    let header = RequestHeader::default().with_request_api_key(ApiKey::Produce as i16).with_request_api_version(9);
+    let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
+    let mut frame = BytesMut::from(&[0; 4][..]);
+    header.encode(&mut frame, ProduceRequest::header_version(9)).expect("encodes");
+    request.encode(&mut frame, 9).expect("encodes");
+    let length = (frame.len() - 4) as u32;
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    frame.to_vec()
+}
+
+/// Round trips of `message`, about as large as a Produce request with one small record, from a task on this thread.
+fn floor(name: &str, server_arguments: &[&str], message: Vec<u8>) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let (mut server, address) = server(&["echo-server"]);
+    let (mut server, address) = server(server_arguments);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut latencies: Vec<u128> = runtime.block_on(async {
         let mut stream = tokio::net::TcpStream::connect(address).await.expect("connect");
         stream.set_nodelay(true).expect("nodelay");
-        let (message, mut answer) = ([7; 200], [0; 200]);
+        let mut answer = [0; 1024];
         let mut latencies = Vec::new();
         for _ in 0..50_000 {
             let sent = Instant::now();
             stream.write_all(&message).await.expect("write");
-            stream.read_exact(&mut answer).await.expect("read");
+            // One answer is one segment of the loopback.
+            assert!(stream.read(&mut answer).await.expect("read") > 0, "the server hung up");
             latencies.push(sent.elapsed().as_nanos());
         }
         latencies
     });
     latencies.sort_unstable();
     let us = |index: usize| latencies[index] as f64 / 1000.0;
-    println!("echo: {{\"p50_us\":{},\"p99_us\":{}}}", us(25_000), us(49_500));
+    println!("{name}: {{\"p50_us\":{},\"p99_us\":{}}}", us(25_000), us(49_500));
     let _ = server.kill();
     let _ = server.wait();
 }
