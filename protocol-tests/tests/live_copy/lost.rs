@@ -16,7 +16,7 @@ use protocol_tests::milena_bin::Running;
 use super::scene::{Feeder, Scene, Watcher, show};
 
 /// Three intervals are the least the copy accepts.
-const SHORT_LIVED: &[&str] = &["--checkpoint-interval", "500ms", "-X", "transaction.timeout.ms=1500"];
+const SHORT_LIVED: &[&str] = &["--checkpoint-interval", "500ms", "-X", "transaction.timeout.ms=4000"];
 
 /// A shell that is already running: its built-in `kill` stops a process within a tenth of a millisecond.
 struct Signals(Child);
