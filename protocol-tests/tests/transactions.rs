@@ -11,7 +11,8 @@ use milena::config::ProducerConfig;
 use milena::producer::{CommitOutcome, PreparedTransaction, TransactionalProducer};
 use milena::wire::Request;
 use milena::wire::messages::{
-    AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest, ProduceRequest, TxnOffsetCommitRequest,
+    AddPartitionsToTxnRequest, EndTxnRequest, FindCoordinatorRequest, InitProducerIdRequest, ProduceRequest,
+    TxnOffsetCommitRequest,
 };
 use milena::{ErrorCode, NewRecord, OffsetAndMetadata, Recovery, Result, TopicPartition};
 use producing::{Scene, numbers};
@@ -292,6 +293,32 @@ async fn lost_answers_of_every_kind_end_in_one_outcome() {
             expected.extend(round * 3..round * 3 + 3);
         }
         assert_eq!(visible(&scene).await, expected, "transaction.version {level}");
+    }
+}
+
+/// The user was told that a transaction is aborted whose commit had only lost its answer.
+#[tokio::test(start_paused = true)]
+async fn a_commit_without_answer_stays_unknown_whatever_keeps_it_from_being_asked_again() {
+    for level in [1, 2] {
+        let scene = scene(level).await;
+        let mut producer = producer(&scene, "a").await;
+        let transaction = producer.begin().await.unwrap();
+        write(&transaction.topic("t").await.unwrap(), 0..3).await.unwrap();
+        let mut is_sent = false;
+        scene.kafka.control(Control::Intercept(Some(Box::new(move |request| {
+            if request.is::<EndTxnRequest>() {
+                is_sent = true;
+                return Verdict::CloseAfter;
+            }
+            match is_sent && request.is::<FindCoordinatorRequest>() {
+                true => Verdict::Error(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+                false => Verdict::Pass,
+            }
+        }))));
+        let error = transaction.commit().await.unwrap_err();
+        assert!(error.maybe_applied(), "{error}");
+        scene.kafka.control(Control::Intercept(None));
+        assert_eq!(visible(&scene).await, [0, 1, 2], "transaction.version {level}");
     }
 }
 

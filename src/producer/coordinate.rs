@@ -248,7 +248,8 @@ impl Coordinator {
                 Tried::Unanswered(error) => {
                     is_late |= error.maybe_applied();
                     if error.recovery() != Recovery::Retry && !error.maybe_applied() {
-                        return (Err(error), is_late);
+                        // That this attempt went nowhere says nothing of those before it.
+                        return (Err(error.with_maybe_applied(is_late)), is_late);
                     }
                     self.cluster.forget_coordinator(errand.kind, errand.key);
                     error
