@@ -322,6 +322,28 @@ async fn a_commit_without_answer_stays_unknown_whatever_keeps_it_from_being_aske
     }
 }
 
+/// A coordinator that loses its office after it has appended the decision answers with these codes too.
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_may_have_decided_leaves_the_commit_unknown() {
+    for (code, is_unknown) in [
+        (ErrorCode::COORDINATOR_NOT_AVAILABLE, true),
+        (ErrorCode::NOT_COORDINATOR, true),
+        (ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, false),
+        (ErrorCode::CONCURRENT_TRANSACTIONS, false),
+    ] {
+        let scene = scene(2).await;
+        let mut producer = producer(&scene, "a").await;
+        let transaction = producer.begin().await.unwrap();
+        write(&transaction.topic("t").await.unwrap(), 0..3).await.unwrap();
+        scene.kafka.control(Control::Intercept(Some(Box::new(move |request| match request.is::<EndTxnRequest>() {
+            true => Verdict::Error(code),
+            false => Verdict::Pass,
+        }))));
+        let error = transaction.commit().await.unwrap_err();
+        assert_eq!(error.maybe_applied(), is_unknown, "{code}: {error}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn under_version_one_an_unanswered_request_costs_a_new_epoch_before_the_next_transaction() {
     let scene = scene(1).await;

@@ -35,6 +35,7 @@ use shared::Shared;
 pub(crate) use queries::backoff;
 pub use queries::{TransactionDescription, commit_offsets, committed_offsets, describe_transaction, list_offsets};
 pub use verdict::Verdict;
+pub(crate) use verdict::leaves_doubt;
 
 /// Data and coordination travel on separate sockets, so that a full fetch never delays a commit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

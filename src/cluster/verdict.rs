@@ -28,13 +28,18 @@ impl Verdict {
 }
 
 /// Whether a broker that answers this may have done what was asked all the same.
-pub(super) fn leaves_doubt(code: ErrorCode) -> bool {
+///
+/// A coordinator that lost its replicas or its office after it appended to its log says that it is not available, or no
+/// coordinator (TransactionStateManager, GroupMetadataManager); the next one reads what was appended.
+pub(crate) fn leaves_doubt(code: ErrorCode) -> bool {
     matches!(
         code,
         ErrorCode::REQUEST_TIMED_OUT
             | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
             | ErrorCode::NETWORK_EXCEPTION
             | ErrorCode::UNKNOWN_SERVER_ERROR
+            | ErrorCode::COORDINATOR_NOT_AVAILABLE
+            | ErrorCode::NOT_COORDINATOR
     )
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::sender::CONCURRENT_TRANSACTIONS_WAIT;
-use crate::cluster::{Call, Cluster, CoordinatorKind, Lane, Target, Verdict, backoff};
+use crate::cluster::{Call, Cluster, CoordinatorKind, Lane, Target, Verdict, backoff, leaves_doubt};
 use crate::connection::{Connection, deadline_in};
 use crate::error::{Error, ErrorCode, ErrorKind, Operation, Recovery, Result};
 use crate::types::{OffsetAndMetadata, ProducerIdentity, TopicPartition, TransactionVersion};
@@ -227,16 +227,20 @@ impl Coordinator {
     ) -> (Result<Q::Response>, bool) {
         let deadline = deadline_in(self.patience);
         let mut backoff = backoff(&self.cluster);
-        let mut is_late = false;
+        let (mut is_late, mut is_doubtful) = (false, false);
         loop {
             let mut wait = backoff.next_wait();
             let error = match self.attempt(&errand, &make, &code_of, deadline).await {
                 Tried::Answered(answer) => return (Ok(answer), is_late),
                 Tried::Refused(code) => {
-                    is_late |= leaves_doubt(code);
+                    is_doubtful |= leaves_doubt(code);
+                    // One that has lost its office has handled the request: that counts or not, and comes no more.
+                    is_late |= leaves_doubt(code) && !matches!(Verdict::of(code), Verdict::Relocate(_));
                     let error = self.refusal(errand.operation, code);
                     match Verdict::of(code) {
-                        Verdict::Fail(_) | Verdict::Done => return (Err(error.with_maybe_applied(is_late)), is_late),
+                        Verdict::Fail(_) | Verdict::Done => {
+                            return (Err(error.with_maybe_applied(is_doubtful)), is_late);
+                        }
                         Verdict::Relocate(_) => self.cluster.forget_coordinator(errand.kind, errand.key),
                         Verdict::Retry(_) => {}
                     }
@@ -247,19 +251,18 @@ impl Coordinator {
                 }
                 Tried::Unanswered(error) => {
                     is_late |= error.maybe_applied();
+                    is_doubtful |= error.maybe_applied();
                     if error.recovery() != Recovery::Retry && !error.maybe_applied() {
                         // That this attempt went nowhere says nothing of those before it.
-                        return (Err(error.with_maybe_applied(is_late)), is_late);
+                        return (Err(error.with_maybe_applied(is_doubtful)), is_late);
                     }
                     self.cluster.forget_coordinator(errand.kind, errand.key);
                     error
                 }
             };
             if Instant::now() + wait >= deadline {
-                return (
-                    Err(self.out_of_time(errand.operation).with_source(error).with_maybe_applied(is_late)),
-                    is_late,
-                );
+                let error = self.out_of_time(errand.operation).with_source(error).with_maybe_applied(is_doubtful);
+                return (Err(error), is_late);
             }
             tokio::time::sleep(wait).await;
         }
@@ -377,17 +380,6 @@ fn worst(codes: impl Iterator<Item = i16>) -> ErrorCode {
     // The others were not attempted because of the one that was.
     let telling = first.into_iter().chain(failed).find(|code| *code != ErrorCode::OPERATION_NOT_ATTEMPTED);
     telling.or(first).unwrap_or(ErrorCode::NONE)
-}
-
-/// Whether a coordinator that answers this may do what was asked all the same.
-fn leaves_doubt(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::REQUEST_TIMED_OUT
-            | ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
-            | ErrorCode::NETWORK_EXCEPTION
-            | ErrorCode::UNKNOWN_SERVER_ERROR
-    )
 }
 
 fn text(text: &str) -> StrBytes {
