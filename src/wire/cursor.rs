@@ -1,10 +1,10 @@
 //! A checked reader over a message: no read passes the end, no varint is longer than its value needs room for.
 
-/// Most tagged fields in one section, as Kafka allows.
+/// Most tagged fields in one struct that Kafka 4.4's classes read.
 const MAX_TAGS: u32 = 10_000;
 
 /// Reads forward through `bytes`; a failed read says why and leaves the position where the fault is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     position: usize,

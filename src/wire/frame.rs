@@ -114,7 +114,8 @@ pub fn correlation_id(frame: &[u8]) -> Option<i32> {
 
 /// Decodes a response frame (without its length bytes, with its header) that answers a `Q` sent at `version`.
 ///
-/// The guard walks the bytes first; the generated decoder sees only what passed. Byte fields are slices of `frame`.
+/// The guard walks the bytes first; the generated decoder sees only what passed. Byte fields are slices of `frame`, or
+/// of a copy of it without the tagged fields that nobody knows, if it has any.
 /// Bytes left over are an error. An ApiVersions answer of UNSUPPORTED_VERSION is read at version 0, which is what a
 /// broker that does not know `version` writes (KIP-511).
 pub fn decode_response<Q: Request>(version: i16, mut frame: Bytes) -> Result<Q::Response, Malformed> {
@@ -147,9 +148,9 @@ fn header_fault(key: i16, version: i16, direction: Direction, offset: usize, rea
     Malformed { api: api_name(key), version, direction, offset, path: "header".into(), reason }
 }
 
-/// Guard, then the generated decoder; nothing may remain.
-fn decode_body<M: Decodable>(key: i16, version: i16, direction: Direction, mut body: Bytes) -> Result<M, Malformed> {
-    guard::check(key, version, direction, &body)?;
+/// Guard, then the generated decoder, which gets no tagged field that nobody knows; nothing may remain.
+fn decode_body<M: Decodable>(key: i16, version: i16, direction: Direction, body: Bytes) -> Result<M, Malformed> {
+    let mut body = guard::readable(key, version, direction, body)?;
     let len = body.len();
     let fault = |left: usize, reason| Malformed {
         api: api_name(key),

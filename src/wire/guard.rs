@@ -1,11 +1,15 @@
 //! The guard: walks a message by its schema before any decoder sees it, so that no count is believed on its word.
 //!
-//! What it promises of memory: the generated decoder allocates at most 8 times the body plus 1 MiB for the values
-//! (a Rust struct is larger than its bytes on the wire; see `MEMORY_FACTOR`), and a map node of about 500 bytes for
-//! each of at most 10,000 tagged fields nobody knows.
+//! What it promises of memory: reading a body allocates at most 8 times its bytes plus 1 MiB, because a Rust struct is
+//! larger than its bytes on the wire (see `MEMORY_FACTOR`). Of that the guard itself takes nothing, or once the body
+//! where that has tagged fields nobody knows.
+
+use bytes::Bytes;
+use std::ops::Range;
 
 use super::api::api_name;
 use super::cursor::Cursor;
+use super::known::Known;
 use super::schema::{Field, Kind, Schema, Struct, snake_case};
 use super::{Direction, Malformed};
 
@@ -17,23 +21,44 @@ const MEMORY_FACTOR: usize = 8;
 const MEMORY_FREE: usize = 1024 * 1024;
 /// Kafka's limit for arrays; only needed where an element takes no bytes.
 const MAX_EMPTY_ELEMENTS: usize = 1_000_000;
-const MAX_UNKNOWN_TAGS: usize = 10_000;
 
 /// Checks every length, count and tag of a message body (after its header) against the bytes that remain.
 ///
-/// `Ok` means the generated decoder will neither run past the end nor reserve more than the bytes can hold. A known
-/// tag must fill its declared size exactly and a nullable struct must be marked -1 or 1: Kafka is laxer, but writes
-/// nothing else, and the generated decoder would lose its place. Costs one pass and allocates only for a fault.
+/// `Ok` means that the generated decoder can read what [`readable`] makes of the body. A known tag must fill its declared
+/// size exactly and a nullable struct must be marked -1 or 1: Kafka is laxer, but writes nothing else, and the generated
+/// decoder would lose its place. Costs one pass and allocates only for a fault.
 pub fn check(api_key: i16, version: i16, direction: Direction, body: &[u8]) -> Result<(), Malformed> {
+    walk(api_key, version, direction, body, None).map(drop)
+}
+
+/// The body as the generated decoder may read it, if [`check`] has nothing against it: that decoder will neither run past
+/// the end nor reserve more than the bytes can hold.
+///
+/// It is the body itself, or a copy without the tagged fields that nobody knows, if it has any: the decoder would make a
+/// map node of some 500 bytes of each, and an answer of a newer broker may have one in every partition.
+pub fn readable(api_key: i16, version: i16, direction: Direction, body: Bytes) -> Result<Bytes, Malformed> {
+    let known = walk(api_key, version, direction, &body, Some(Known::default()))?;
+    Ok(known.and_then(|known| known.all_of(&body)).unwrap_or(body))
+}
+
+fn walk(
+    api_key: i16,
+    version: i16,
+    direction: Direction,
+    body: &[u8],
+    known: Option<Known>,
+) -> Result<Option<Known>, Malformed> {
     let malformed = |api, offset, path, reason| Malformed { api, version, direction, offset, path, reason };
     let Some((schema, version)) = Schema::find(api_key, version, direction) else {
         return Err(malformed(api_name(api_key), 0, String::new(), "no schema for this version".into()));
     };
     let budget = body.len().saturating_mul(MEMORY_FACTOR).saturating_add(MEMORY_FREE);
     let flexible = schema.flexible.contains(version);
-    let mut walk = Walk { cursor: Cursor::new(body), version, flexible, budget, unknown_tags: 0 };
-    let walked = walk.message(schema.root());
-    walked.map_err(|fault| malformed(schema.name(), walk.cursor.position(), fault.path(), fault.reason))
+    let mut walk = Walk { body, cursor: Cursor::new(body), version, flexible, budget, has_unknown: false, known };
+    match walk.message(schema.root()) {
+        Ok(()) => Ok(walk.known),
+        Err(fault) => Err(malformed(schema.name(), walk.cursor.position(), fault.path(), fault.reason)),
+    }
 }
 
 /// What is wrong, and the way to it from the inside out.
@@ -77,12 +102,15 @@ impl Fault {
 type Walked = Result<(), Box<Fault>>;
 
 struct Walk<'a> {
+    body: &'a [u8],
     cursor: Cursor<'a>,
     version: i8,
     flexible: bool,
     /// Bytes of memory the decoded message may still take.
     budget: usize,
-    unknown_tags: usize,
+    has_unknown: bool,
+    /// The body without unknown tags, if that is wanted.
+    known: Option<Known>,
 }
 
 impl Walk<'_> {
@@ -134,36 +162,68 @@ impl Walk<'_> {
         if self.cursor.eat_zero() {
             return Ok(());
         }
-        for _ in 0..self.cursor.tag_count()? {
+        self.some_tagged_fields(of)
+    }
+
+    fn some_tagged_fields(&mut self, of: &'static Struct) -> Walked {
+        let start = self.cursor.position();
+        let count = self.cursor.tag_count()?;
+        let unknown = self.unknown_tags(of, count);
+        if unknown > 0 {
+            self.leave_out(start..self.cursor.position())?;
+            self.known.iter_mut().for_each(|known| known.put_uvarint(count.saturating_sub(unknown)));
+        }
+        for _ in 0..count {
+            let start = self.cursor.position();
             let tag = self.cursor.uvarint()?;
-            let size = self.cursor.uvarint()? as usize;
-            let is_it =
-                |f: &&Field| u32::from(f.tag) == tag && f.is_tagged(self.version) && f.versions.contains(self.version);
-            match of.fields().iter().find(is_it) {
-                Some(field) => {
-                    self.tagged_value(field, size).map_err(|fault| fault.within(Step::Field(field.name())))?
+            match of.fields().iter().find(|field| field.is_tag(tag)) {
+                Some(field) => self.tagged_value(field).map_err(|fault| fault.within(Step::Field(field.name())))?,
+                None => {
+                    let size = self.cursor.uvarint()?;
+                    self.cursor.skip(size as usize)?;
+                    self.leave_out(start..self.cursor.position())?;
                 }
-                None => self.unknown_tag(size)?,
             }
         }
         Ok(())
     }
 
-    fn tagged_value(&mut self, field: &'static Field, size: usize) -> Walked {
-        let start = self.cursor.position();
-        self.value(field)?;
-        match self.cursor.position().saturating_sub(start) {
-            len if len == size => Ok(()),
-            len => Err(format!("tag {} of {size} bytes holds {len}", field.tag).into()),
-        }
+    /// How many of the next `count` tagged fields nobody knows. What is wrong with one is told when the walk comes by.
+    fn unknown_tags(&self, of: &'static Struct, count: u32) -> u32 {
+        let mut ahead = self.cursor.clone();
+        let mut next = || {
+            let tag = ahead.uvarint()?;
+            let size = ahead.uvarint()?;
+            ahead.skip(size as usize).map(|()| tag)
+        };
+        let tags = (0..count).map_while(|_| next().ok());
+        tags.filter(|tag| !of.fields().iter().any(|field| field.is_tag(*tag))).count() as u32
     }
 
-    fn unknown_tag(&mut self, size: usize) -> Walked {
-        self.unknown_tags += 1;
-        if self.unknown_tags > MAX_UNKNOWN_TAGS {
-            return Err(format!("more than {MAX_UNKNOWN_TAGS} unknown tagged fields").into());
+    /// Leaves `range` out of what the decoder reads, which is then a copy and counts against the budget.
+    fn leave_out(&mut self, range: Range<usize>) -> Walked {
+        if !std::mem::replace(&mut self.has_unknown, true) {
+            self.charge(self.body.len())?;
         }
-        Ok(self.cursor.skip(size)?)
+        self.known.iter_mut().for_each(|known| known.leave_out(self.body, range.clone()));
+        Ok(())
+    }
+
+    fn tagged_value(&mut self, field: &'static Field) -> Walked {
+        if !field.is_tag_of(self.version) {
+            return Err(format!("tag {} is not valid for version {}", field.tag, self.version).into());
+        }
+        let size_at = self.cursor.position();
+        let size = self.cursor.uvarint()? as usize;
+        let start = self.cursor.position();
+        let left_out = self.known.as_ref().map_or(0, Known::left_out);
+        self.value(field)?;
+        match self.cursor.position().saturating_sub(start) {
+            len if len == size => {}
+            len => return Err(format!("tag {} of {size} bytes holds {len}", field.tag).into()),
+        }
+        self.known.iter_mut().for_each(|known| known.resize(size_at..start, size, left_out));
+        Ok(())
     }
 
     fn value(&mut self, field: &'static Field) -> Walked {

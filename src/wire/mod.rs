@@ -11,6 +11,7 @@ pub mod guard;
 mod guard_tests;
 #[cfg(feature = "json")]
 pub mod json;
+mod known;
 pub mod messages;
 pub mod produce;
 #[cfg_attr(not(feature = "json"), allow(dead_code))] // the guard asks for no defaults

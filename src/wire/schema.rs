@@ -99,6 +99,16 @@ impl Field {
         version >= self.tagged_from
     }
 
+    /// Whether it is numbered `tag` in some version, not necessarily in that which is read.
+    pub(super) fn is_tag(&self, tag: u32) -> bool {
+        u32::from(self.tag) == tag && self.tagged_from < i8::MAX
+    }
+
+    /// Whether `version` may have it among its tagged fields.
+    pub(super) fn is_tag_of(&self, version: i8) -> bool {
+        self.is_tagged(version) && self.versions.contains(version)
+    }
+
     /// Whether it stands in its place at `version`, not among the tagged fields.
     #[inline]
     pub(super) fn is_inline(&self, version: i8) -> bool {

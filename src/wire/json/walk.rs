@@ -159,14 +159,16 @@ impl<B: Build> Walk<'_, B> {
         for _ in 0..count {
             let start = self.cursor.position();
             let (tag, size) = (self.cursor.uvarint()?, self.cursor.uvarint()?);
-            let is_it = |f: &Field| u32::from(f.tag) == tag && f.is_tagged(self.version);
-            let known = of.fields().iter().zip(values.iter_mut()).find(|(field, _)| is_it(field));
+            let known = of.fields().iter().zip(values.iter_mut()).find(|(field, _)| field.is_tag(tag));
             let Some((field, slot)) = known else {
                 let bytes = self.cursor.take(size as usize)?;
                 self.unknown_tags += 1;
                 self.framing(start, "tag", Framing::Unknown { tag, bytes });
                 continue;
             };
+            if !field.is_tag_of(self.version) {
+                return Err(format!("tag {tag} is not valid for version {}", self.version));
+            }
             self.framing(start, "tag", Framing::Tag { tag, size });
             let unknown_before = self.unknown_tags;
             let value = self.field(field)?;
