@@ -1,4 +1,5 @@
-//! No bytes a peer sends make a reader panic, hang, or allocate beyond twice the frame and 1 MiB.
+//! No bytes a peer sends make a reader panic, hang, or allocate beyond twice the frame and 1 MiB; of a large message
+//! that passed the guard, beyond eight times (`allowance` says what is held to which).
 //!
 //! Frames come in a number that suits a test run; `MILENA_FRAMES` says another, `MILENA_SEED` replays one:
 //!
@@ -6,14 +7,19 @@
 //! MILENA_FRAMES=10000000 cargo test -p protocol-tests --test hostile damaged
 //! ```
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::thread::available_parallelism;
 
 use bytes::Bytes;
-use milena::wire::Direction;
 use milena::wire::api::APIS;
-use milena::wire::guard;
-use protocol_tests::hostile::{Plan, Seed, Target, allowance, bombs, feed, lies_at, monotonous, of_kind, run, seeds};
+use milena::wire::{Direction, Malformed, guard, json};
+use protocol_tests::hostile::{
+    Form, JSON_FACTOR, Kind, Lie, Piece, Plan, Seed, Target, allowance, bombs, crowd, feed, layout_of, lies_at,
+    monotonous, of_kind, partitions, read_message, run, seeds,
+};
+
+const MIB: usize = 1024 * 1024;
 
 /// Bytes allocated at the peak of `work`, on this thread.
 fn peak(work: &mut dyn FnMut()) -> usize {
@@ -49,11 +55,11 @@ fn damaged_frames_neither_panic_nor_hang_nor_allocate() {
 }
 
 #[test]
-fn what_once_ended_a_reader_is_refused() {
+fn what_once_ended_a_reader_is_refused_or_read() {
     let bombs = bombs();
     assert!(bombs.len() >= 8);
-    for Seed { name, target, bytes, .. } in bombs {
-        assert!(!read(&name, target, &bytes), "{name} is accepted");
+    for (Seed { name, target, bytes, .. }, is_sound) in bombs {
+        assert_eq!(read(&name, target, &bytes), is_sound, "{name}");
     }
 }
 
@@ -80,11 +86,18 @@ fn no_frame_is_read_that_was_cut_anywhere() {
             assert!(!accepted || len < header, "{name} cut to {len} bytes is accepted");
         }
     }
+    // A partition may end within a batch: brokers cut it anywhere.
+    for Seed { name, target, bytes, .. } in partitions(1_000) {
+        for len in 0..bytes.len() {
+            read(&name, target, &bytes[..len]);
+        }
+    }
 }
 
 #[test]
 fn no_flipped_bit_of_a_small_frame_does_harm() {
-    for Seed { name, target, bytes, .. } in of_kind("typical").into_iter().filter(|seed| seed.bytes.len() <= 150) {
+    let messages = of_kind("typical").into_iter().filter(|seed| seed.bytes.len() <= 150);
+    for Seed { name, target, bytes, .. } in messages.chain(partitions(300)) {
         let mut bytes = bytes;
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -96,13 +109,139 @@ fn no_flipped_bit_of_a_small_frame_does_harm() {
 
 #[test]
 fn no_length_or_count_is_believed_on_its_word() {
-    for Seed { name, target, bytes, .. } in newest("nulls").into_iter().chain(newest("typical")) {
+    for Seed { name, target, bytes, .. } in [newest("nulls"), newest("typical"), partitions(300)].concat() {
         for at in 0..bytes.len().min(200) {
             for lie in lies_at(&bytes, at) {
                 read(&name, target, &lie);
             }
         }
     }
+}
+
+/// What comes of a lie about a message, after what reading it cost has been held to the allowance.
+fn told(name: &str, target: Target, frame: &[u8]) -> Result<(), Malformed> {
+    let bytes = Bytes::copy_from_slice(frame);
+    let mut read = Ok(());
+    let peak = peak(&mut || read = read_message(target, bytes.clone()));
+    assert!(peak <= allowance(target, frame.len()), "{name}: {peak} bytes allocated for {} of {target:?}", frame.len());
+    read
+}
+
+/// Whether `lie` leaves a message that nobody may take for sound.
+fn is_fatal(lie: Lie, piece: &Piece) -> bool {
+    match lie {
+        Lie::TooLong | Lie::Unterminated | Lie::NotUtf8 | Lie::Cut => true,
+        // A tag may have any number, and a count of tags above what is there ends beyond the message.
+        Lie::Negative | Lie::Least | Lie::Most | Lie::JustAbove => {
+            !matches!(piece.kind, Kind::Value | Kind::TagNumber | Kind::Element)
+        }
+        Lie::OneMore => piece.kind == Kind::Mark && piece.form == Form::Int,
+        _ => false,
+    }
+}
+
+#[test]
+fn no_lie_about_any_piece_of_a_message_is_believed_or_costs_more_than_the_frame() {
+    let mut seen: BTreeMap<Lie, BTreeSet<Kind>> = BTreeMap::new();
+    let (mut refused, mut believed) = (0, 0);
+    for seed in newest("nulls").into_iter().chain(newest("typical")).chain(newest("unknown-tags")) {
+        let pieces = layout_of(&seed);
+        for (about, piece) in pieces.iter().enumerate() {
+            for lie in Lie::ALL {
+                let mut frame = seed.bytes.clone();
+                if !lie.tell(&mut frame, &pieces, about) {
+                    continue;
+                }
+                let name = format!("{}, {lie:?} about {piece:?}", seed.name);
+                seen.entry(lie).or_default().insert(piece.kind);
+                if piece.head.start >= seed.header {
+                    costs_little_besides_structs(&name, &seed, &frame);
+                }
+                match told(&name, seed.target, &frame) {
+                    Ok(()) => {
+                        // A header that is cut or lies about itself is that of another API, and nobody reads on.
+                        assert!(!is_fatal(lie, piece) || piece.head.start < seed.header, "{name} is believed");
+                        believed += 1;
+                    }
+                    Err(fault) => {
+                        // Padded within a tagged field, it is the size of that which lies.
+                        assert!(lie != Lie::Padded || fault.reason.contains("holds"), "{name}: {fault}");
+                        is_told_well(&name, &fault);
+                        refused += 1;
+                    }
+                }
+            }
+        }
+    }
+    eprintln!("{refused} lies are refused, {believed} leave a message that can be read: {seen:#?}");
+    assert_eq!(seen.len(), Lie::ALL.len(), "every lie is told: {seen:?}");
+    let kinds: BTreeSet<_> = seen.values().flatten().collect();
+    assert_eq!(kinds.len(), 9, "about every kind of piece: {kinds:?}");
+}
+
+/// What the guard takes by itself, and what the JSON reader does.
+fn costs_little_besides_structs(name: &str, seed: &Seed, frame: &[u8]) {
+    let (key, version, direction) = message(seed);
+    let body = Bytes::copy_from_slice(&frame[seed.header..]);
+    let checked = peak(&mut || drop(guard::check(key, version, direction, &body)));
+    assert!(checked <= 4_096, "{name}: {checked} bytes to check {}", body.len());
+    let readable = peak(&mut || drop(guard::readable(key, version, direction, body.clone())));
+    assert!(readable <= body.len() + 4_096, "{name}: {readable} bytes to make {} readable", body.len());
+    let told = peak(&mut || drop(json::decode(key, version, direction, &body)));
+    assert!(told <= JSON_FACTOR * body.len() + MIB, "{name}: {told} bytes for JSON of {}", body.len());
+    let rows = peak(&mut || drop(json::dump(key, version, direction, &body, &mut |_| ())));
+    assert!(rows <= 2 * body.len() + 2 * MIB, "{name}: {rows} bytes to dump {}", body.len());
+}
+
+/// What a seed that is no batch is a message of.
+fn message(seed: &Seed) -> (i16, i16, Direction) {
+    let number = |at: usize| i16::from_be_bytes([seed.bytes[at], seed.bytes[at + 1]]);
+    match seed.target {
+        Target::Response { key, version } => (key, version, Direction::Response),
+        _ => (number(0), number(2), Direction::Request),
+    }
+}
+
+/// Each array of each message, generated or our own, with its smallest elements in as great a number as the guard allows.
+#[test]
+fn no_crowd_of_elements_outgrows_what_the_guard_promises() {
+    let (mut accepted, mut refused, mut widest) = (0, 0, 0.0f64);
+    for seed in newest("nulls").into_iter().chain(newest("typical")) {
+        let pieces = layout_of(&seed);
+        for about in (0..pieces.len()).filter(|about| pieces[*about].kind == Kind::Element) {
+            let mut frame = seed.bytes.clone();
+            if !crowd(&mut frame, &pieces, about, MIB) {
+                continue;
+            }
+            let bytes = Bytes::from(frame);
+            let mut read = Ok(());
+            let peak = peak(&mut || read = read_message(seed.target, bytes.clone()));
+            let name = format!("{}, {:?}", seed.name, pieces[about]);
+            match read {
+                Ok(()) => {
+                    assert!(peak <= 8 * bytes.len() + MIB, "{name}: {peak} bytes for {}", bytes.len());
+                    widest = widest.max(peak as f64 / bytes.len() as f64);
+                    accepted += 1;
+                }
+                Err(fault) => {
+                    // Within a tagged field the size of that is now wrong.
+                    let of = ["larger than 8 times", "holds"];
+                    assert!(of.iter().any(|reason| fault.reason.contains(reason)), "{name}: {fault}");
+                    assert!(peak <= 4_096 + bytes.len(), "{name}: {peak} bytes to refuse {}", bytes.len());
+                    refused += 1;
+                }
+            }
+        }
+    }
+    eprintln!("{accepted} crowds are read, at most {widest:.2} times as large in memory; {refused} are refused");
+    assert!(accepted > 100 && refused > 10);
+}
+
+/// A fault has an offset and the way to the field; of what belongs to no field it says so.
+fn is_told_well(name: &str, fault: &Malformed) {
+    let of_no_field = ["left over", "tagged fields in", "varint of", "bytes wanted"];
+    let is_placed = !fault.path.is_empty() || of_no_field.iter().any(|reason| fault.reason.contains(reason));
+    assert!(is_placed && !fault.reason.is_empty(), "{name}: {fault:?}");
 }
 
 /// The frames of the newest version of each message, and of the newest classic one.

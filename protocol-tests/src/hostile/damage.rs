@@ -1,5 +1,7 @@
-//! How a sound frame is damaged: flipped, overwritten, cut, stretched, spliced with another, its lengths made to lie.
+//! How a sound frame is damaged: lied about where its schema hurts, or blindly flipped, overwritten, cut, stretched, spliced.
 
+use super::layout::{Piece, layout_of};
+use super::liar::tell_some;
 use super::lie::{numbers, uvarint};
 use super::random::Random;
 use super::seeds::Seed;
@@ -7,26 +9,48 @@ use super::seeds::Seed;
 /// Bytes that mean something: ends of ranges, null, empty, the bit that says a varint goes on.
 const TELLING: [u8; 10] = [0, 1, 2, 0x0f, 0x10, 0x7f, 0x80, 0x81, 0xfe, 0xff];
 
-/// Damages frames of `seeds`; frame by frame the same for one seed of the generator.
+/// Sound frames, and where their pieces stand.
+#[derive(Debug)]
+pub struct Sound<'a> {
+    seeds: &'a [Seed],
+    pieces: Vec<Vec<Piece>>,
+}
+
+impl<'a> Sound<'a> {
+    /// `seeds` must not be empty.
+    pub fn new(seeds: &'a [Seed]) -> Self {
+        Self { seeds, pieces: seeds.iter().map(layout_of).collect() }
+    }
+}
+
+/// Damages sound frames; frame by frame the same for one seed of the generator.
 #[derive(Debug)]
 pub struct Damage<'a> {
-    seeds: &'a [Seed],
+    sound: &'a Sound<'a>,
     frame: Vec<u8>,
 }
 
 impl<'a> Damage<'a> {
-    /// `seeds` must not be empty.
-    pub fn new(seeds: &'a [Seed]) -> Self {
-        Self { seeds, frame: Vec::new() }
+    /// Of all that is sound, one frame after the other.
+    pub fn new(sound: &'a Sound<'a>) -> Self {
+        Self { sound, frame: Vec::new() }
     }
 
     /// The frame that `random` leads to, and the sound one it was made from.
+    ///
+    /// One in two is lied about by its schema, one in four blindly damaged, one in four both. What has no schema is
+    /// damaged blindly.
     pub fn next(&mut self, random: &mut Random) -> (&'a Seed, &[u8]) {
-        let seed = random.pick(self.seeds);
+        let at = random.below(self.sound.seeds.len());
+        let seed = &self.sound.seeds[at];
         self.frame.clear();
         self.frame.extend_from_slice(&seed.bytes);
-        for _ in 0..1 + random.below(4) {
-            self.once(random);
+        let how = random.below(4);
+        let is_told = how > 0 && tell_some(&mut self.frame, &self.sound.pieces[at], random);
+        if how < 2 || !is_told {
+            for _ in 0..1 + random.below(4) {
+                self.once(random);
+            }
         }
         (seed, &self.frame)
     }
@@ -69,7 +93,7 @@ impl<'a> Damage<'a> {
 
     /// The rest comes from another frame.
     fn splice(&mut self, at: usize, random: &mut Random) {
-        let other = &random.pick(self.seeds).bytes;
+        let other = &random.pick(self.sound.seeds).bytes;
         let from = random.below(other.len().max(1)).min(other.len());
         self.frame.truncate(at);
         self.frame.extend_from_slice(&other[from..other.len().min(from + 256)]);

@@ -56,16 +56,24 @@ impl Visit for AsResponse {
 
 /// Reads `frame` to its end or its first fault. Whether it was sound; and, if it was not, that the fault lies within it.
 pub fn feed(target: Target, frame: Bytes) -> bool {
+    match target {
+        Target::Batches => DECOMPRESSOR.with_borrow_mut(|decompressor| batches(frame, decompressor)),
+        message => read_message(message, frame).is_ok(),
+    }
+}
+
+/// Reads a frame that is no batch. What is wrong with it lies within it.
+pub fn read_message(target: Target, frame: Bytes) -> Result<(), Malformed> {
     let len = frame.len();
     let read = match target {
         Target::Request => request(frame),
         Target::Response { key, version } => each::visit(key, AsResponse(version, frame)).expect("types"),
-        Target::Batches => return DECOMPRESSOR.with_borrow_mut(|decompressor| batches(frame, decompressor)),
+        Target::Batches => panic!("batches are no message"),
     };
     if let Err(fault) = &read {
         assert!(fault.offset <= len, "{fault} lies beyond {len} bytes");
     }
-    read.is_ok()
+    read
 }
 
 fn request(frame: Bytes) -> Result<(), Malformed> {

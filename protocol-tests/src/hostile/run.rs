@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::damage::Damage;
+use super::damage::{Damage, Sound};
 use super::feed::feed;
 use super::random::Random;
 use super::seeds::Seed;
@@ -54,11 +54,12 @@ impl Outcome {
 /// Runs `plan` over `seeds`. Panics with the frame's number and bytes where a promise is broken; a reader that never
 /// returns ends the whole process, since a thread cannot be ended.
 pub fn run(plan: Plan, seeds: &[Seed]) -> Outcome {
+    let sound = &Sound::new(seeds);
     let at: Vec<_> = (0..plan.threads).map(|_| AtomicU64::new(0)).collect();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..plan.threads)
             .zip(&at)
-            .map(|(thread, at)| scope.spawn(move || share(plan, seeds, thread, at)))
+            .map(|(thread, at)| scope.spawn(move || share(plan, sound, thread, at)))
             .collect();
         let mut watched = vec![(0, Instant::now()); at.len()];
         while workers.iter().any(|worker| !worker.is_finished()) {
@@ -79,8 +80,8 @@ pub fn run(plan: Plan, seeds: &[Seed]) -> Outcome {
 }
 
 /// The frames whose number leaves `thread` over.
-fn share(plan: Plan, seeds: &[Seed], thread: u64, at: &AtomicU64) -> Outcome {
-    let mut damage = Damage::new(seeds);
+fn share(plan: Plan, sound: &Sound<'_>, thread: u64, at: &AtomicU64) -> Outcome {
+    let mut damage = Damage::new(sound);
     let mut outcome = Outcome::default();
     for number in (thread..plan.frames).step_by(plan.threads as usize) {
         at.store(number, Relaxed);

@@ -31,6 +31,11 @@ pub fn of_kind(kind: &str) -> Vec<Seed> {
     messages.filter_map(|message| Some(framed(api_by_number(message.key)?, message))).collect()
 }
 
+/// The golden partitions that are at most `longest` bytes long: batches of every codec and shape.
+pub fn partitions(longest: usize) -> Vec<Seed> {
+    batches().filter(|seed| seed.bytes.len() <= longest).collect()
+}
+
 fn framed(api: &Api, message: GoldenMessage) -> Seed {
     let (key, version) = (message.key, message.version);
     let is_flexible = version >= api.flexible_from;
@@ -76,12 +81,16 @@ fn plain_batches() -> impl Iterator<Item = Seed> {
 
 const BOMBS: &str = include_str!("../../../fixtures/hostile.txt");
 
-/// Frames that ended a reader once, or end a careless one.
-pub fn bombs() -> Vec<Seed> {
+/// Frames that ended a reader once, or end a careless one; and whether they are sound all the same.
+pub fn bombs() -> Vec<(Seed, bool)> {
     let lines = BOMBS.lines().filter(|line| !line.starts_with('#'));
     let bomb = |line: &str| {
         let (target, rest) = line.split_once(" x")?;
         let (hex, story) = rest.split_once(' ')?;
+        let (target, is_sound) = match target.strip_prefix("sound ") {
+            Some(target) => (target, true),
+            None => (target, false),
+        };
         let words: Vec<_> = target.split(' ').collect();
         let target = match words[..] {
             ["request"] => Target::Request,
@@ -89,7 +98,7 @@ pub fn bombs() -> Vec<Seed> {
             ["response", key, version] => Target::Response { key: key.parse().ok()?, version: version.parse().ok()? },
             _ => return None,
         };
-        Some(Seed { name: story.to_string(), target, bytes: golden::unhex(hex), header: 0 })
+        Some((Seed { name: story.to_string(), target, bytes: golden::unhex(hex), header: 0 }, is_sound))
     };
     lines.map(|line| bomb(line).unwrap_or_else(|| panic!("a line that is no bomb: {line}"))).collect()
 }
