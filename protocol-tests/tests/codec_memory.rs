@@ -29,23 +29,73 @@ fn packed(codec: Compression, input: &[u8]) -> Vec<u8> {
     Compressor::new(codec, 9).expect("compiled in").compress(input).expect("it takes this much").to_vec()
 }
 
-fn bombs(codec: Compression) -> [Vec<u8>; 3] {
+/// 64 MiB of zeros: in one frame, in two, in a thousand small ones; and in frames within a frame.
+fn bombs(codec: Compression) -> ([Vec<u8>; 3], Vec<u8>) {
     let bomb = packed(codec, &vec![0; 64 * MIB]);
     let nested = packed(codec, &bomb);
-    [[&bomb[..], &bomb[..]].concat(), bomb, nested]
+    let twice = [&bomb[..], &bomb[..]].concat();
+    let members = packed(codec, &vec![0; 64 * 1024]).repeat(1024);
+    // Neither lz4 nor snappy can say more in a byte than so many.
+    let ratio = match codec {
+        Compression::Gzip | Compression::Zstd => 1_000,
+        Compression::Lz4 => 200,
+        _ => 20,
+    };
+    assert!(bomb.len() < 64 * MIB / ratio, "{codec}: {} bytes are no bomb", bomb.len());
+    ([bomb, twice, members], nested)
 }
+
+/// Frames that say they hold, or have a window of, far more than their few bytes can.
+const CLAIMS: [(Compression, &str); 16] = [
+    // 4 GiB - 1, 32 MiB and, in a block of Java's framing, 32 MiB of snappy.
+    (Compression::Snappy, "ffffffff0f0000"),
+    (Compression::Snappy, "8080801000000000"),
+    (Compression::Snappy, "82534e415050590000000001000000010000000480808010"),
+    // A block of Java's framing that is longer than any.
+    (Compression::Snappy, "82534e415050590000000001000000017fffffff00"),
+    // A content of 2^64 - 1 bytes, of 1 TiB and of 2 GiB, over a block of three.
+    (Compression::Lz4, "04224d186870ffffffffffffffff140300008061626300000000"),
+    (Compression::Lz4, "04224d1868400000000000010000b70300008061626300000000"),
+    (Compression::Lz4, "04224d18687000000080000000003a0300008061626300000000"),
+    // A block longer than the frame allows, and one that ends early.
+    (Compression::Lz4, "04224d186040820100010000"),
+    (Compression::Lz4, "04224d18604082ffff000000"),
+    // A content of 2^64 - 1 bytes, of 1 GiB and of 4 GiB - 1 in a single segment, which is its own window.
+    (Compression::Zstd, "28b52ffde0ffffffffffffffff190000010203"),
+    (Compression::Zstd, "28b52ffde00000004000000000190000010203"),
+    (Compression::Zstd, "28b52ffda0ffffffff190000010203"),
+    // A window of 3.75 TiB, with and without a content of 4 EiB; a content of 1 TiB in a window of 2 MiB.
+    (Compression::Zstd, "28b52ffd00ff190000010203"),
+    (Compression::Zstd, "28b52ffdc0ff0000000000000040190000010203"),
+    (Compression::Zstd, "28b52ffdc0580000000000010000190000010203"),
+    // A trailer that says 60 MiB.
+    (Compression::Gzip, "1f8b0800000000000003030000000000000000c003"),
+];
 
 #[test]
 fn no_bytes_make_a_decompressor_allocate_above_its_limit() {
+    for (codec, hex) in CLAIMS {
+        // By default 64 MiB may come of a batch: more than what is claimed here by some, far less by most.
+        for limit in [1000, 64 * MIB] {
+            let claim = golden::unhex(hex);
+            ALLOCATOR.set_limit(ALLOCATOR.allocated() + 2 * claim.len() + MIB).expect("nothing else runs");
+            let result = Decompressor::new(limit).decompress(codec, &claim).map(<[u8]>::len);
+            ALLOCATOR.set_limit(usize::MAX).expect("no limit");
+            assert!(result.is_err(), "{codec} {hex}: {result:?}");
+        }
+    }
     for codec in CODECS {
-        let [twice, bomb, nested] = bombs(codec);
+        let (bombs, nested) = bombs(codec);
         for limit in [0, 1000, MIB, 8 * MIB] {
-            for bomb in [&twice, &bomb] {
+            for bomb in &bombs {
                 assert_eq!(decompress(codec, bomb, limit), Err(CodecFault::TooLarge { limit }), "{codec}");
             }
             // One layer is taken off, no more.
             let _ = decompress(codec, &nested, limit);
         }
+        // Two megabytes of frames that hold nothing.
+        let nothing = packed(codec, &[]).repeat(100_000);
+        assert!(matches!(decompress(codec, &nothing, 0), Ok(0) | Err(_)), "{codec}");
         // Cut off at every byte, and each bit flipped.
         let text: Vec<u8> = (0..600).flat_map(|i: i32| format!("{{\"n\":{i}}}").into_bytes()).collect();
         let sound = packed(codec, &text);

@@ -206,3 +206,24 @@ fn next_frame(buffer: &mut BytesMut) -> io::Result<Option<Bytes>> {
     buffer.advance(4);
     Ok(Some(buffer.split_to(length).freeze()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_claims_much_gets_room_for_what_it_sent() {
+        let mut buffer = BytesMut::new();
+        buffer.extend_from_slice(&i32::try_from(MAX_FRAME_BYTES).unwrap().to_be_bytes());
+        while buffer.len() < 8 * 1024 * 1024 {
+            assert_eq!(next_frame(&mut buffer).unwrap(), None);
+            let arrived = buffer.len();
+            assert!(buffer.capacity() <= 2 * arrived + 2 * READ_CHUNK, "{} for {arrived}", buffer.capacity());
+            buffer.resize(buffer.capacity(), 0);
+        }
+        for length in [-1, i32::MIN, 0, 3, i32::MAX] {
+            let mut buffer = BytesMut::from(&length.to_be_bytes()[..]);
+            assert!(next_frame(&mut buffer).is_err());
+        }
+    }
+}
