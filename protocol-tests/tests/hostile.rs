@@ -15,7 +15,7 @@ use bytes::Bytes;
 use milena::wire::api::APIS;
 use milena::wire::{Direction, Malformed, guard, json};
 use protocol_tests::hostile::{
-    Form, JSON_FACTOR, Kind, Lie, Piece, Plan, Seed, Target, allowance, bombs, crowd, feed, layout_of, lies_at,
+    Chosen, Form, JSON_FACTOR, Kind, Lie, Piece, Plan, Seed, Target, allowance, bombs, crowd, feed, layout_of, lies_at,
     monotonous, of_kind, partitions, read_message, run, seeds,
 };
 
@@ -179,7 +179,7 @@ fn no_lie_about_any_piece_of_a_message_is_believed_or_costs_more_than_the_frame(
     assert_eq!(kinds.len(), 9, "about every kind of piece: {kinds:?}");
 }
 
-/// What the guard takes by itself, and what the JSON reader does.
+/// What the guard takes by itself, and what the JSON reader does; and that both readers agree.
 fn costs_little_besides_structs(name: &str, seed: &Seed, frame: &[u8]) {
     let (key, version, direction) = message(seed);
     let body = Bytes::copy_from_slice(&frame[seed.header..]);
@@ -191,6 +191,8 @@ fn costs_little_besides_structs(name: &str, seed: &Seed, frame: &[u8]) {
     assert!(told <= JSON_FACTOR * body.len() + MIB, "{name}: {told} bytes for JSON of {}", body.len());
     let rows = peak(&mut || drop(json::dump(key, version, direction, &body, &mut |_| ())));
     assert!(rows <= 2 * body.len() + 2 * MIB, "{name}: {rows} bytes to dump {}", body.len());
+    // What is read is written again and reads the same, to both readers.
+    Chosen { key, version, direction, body: &body }.round_trip();
 }
 
 /// What a seed that is no batch is a message of.
