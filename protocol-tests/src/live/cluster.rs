@@ -22,6 +22,7 @@ const BOOT_PATIENCE: Duration = Duration::from_secs(60);
 pub struct LiveKafka {
     // Declared first, dropped first: the nodes are dead before the watchdog removes their files.
     nodes: Mutex<Vec<Node>>,
+    _zookeeper: Option<Node>,
     ports: Vec<NodePorts>,
     _watchdog: Watchdog,
 }
@@ -52,8 +53,10 @@ impl LiveKafka {
         let watchdog = Watchdog::over(&dir);
         let ports: Vec<_> = (0..options.nodes).map(|_| free_ports()).collect();
         let mut nodes: Vec<_> = (1..=options.nodes).map(|id| prepare(&dir, id, options, &ports, java_args)).collect();
-        nodes.iter_mut().for_each(Node::spawn);
-        let cluster = LiveKafka { nodes: Mutex::new(nodes), ports, _watchdog: watchdog };
+        let mut zookeeper =
+            options.has_zookeeper().then(|| Node::zookeeper(&dir, ports[0].controller, java_args.into()));
+        zookeeper.iter_mut().chain(&mut nodes).for_each(Node::spawn);
+        let cluster = LiveKafka { nodes: Mutex::new(nodes), ports, _zookeeper: zookeeper, _watchdog: watchdog };
         cluster.wait_ready().map(|()| cluster)
     }
 
@@ -79,6 +82,11 @@ impl LiveKafka {
     /// One node (1, 2, ...) as `host:port`.
     pub fn address(&self, node: u16) -> String {
         format!("127.0.0.1:{}", self.ports[usize::from(node) - 1].broker)
+    }
+
+    /// The directory in which a node keeps a partition's segments.
+    pub fn partition_dir(&self, node: u16, topic: &str, partition: i32) -> PathBuf {
+        self.nodes()[usize::from(node) - 1].data_dir().join(format!("{topic}-{partition}"))
     }
 
     /// Apache's Java client, connected to nothing yet; one JVM for the whole process.

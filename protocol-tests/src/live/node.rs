@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::artifacts;
-use super::options::Options;
+use super::options::{Options, zookeeper_properties};
 
 /// A fixed cluster id: a random one that begins with `-` makes Kafka's argument parser fail.
 const CLUSTER_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
@@ -23,6 +23,7 @@ pub(super) const JVM_FLAGS: &[&str] = &["-Xmx384m", "-XX:+UseSerialGC", "-XX:Tie
 pub(super) struct Node {
     dir: PathBuf,
     id: u16,
+    main: &'static str,
     java_args: Vec<String>,
     process: Option<Child>,
     is_frozen: bool,
@@ -31,10 +32,24 @@ pub(super) struct Node {
 impl Node {
     /// A node in `dir` (the cluster's) with a formatted data directory; not running. `properties` names that directory.
     pub(super) fn prepare(dir: &Path, id: u16, options: &Options, properties: &str, java_args: Vec<String>) -> Node {
-        let node = Node { dir: dir.into(), id, java_args, process: None, is_frozen: false };
-        fs::write(node.file("properties"), properties).expect("the run directory is writable");
+        let node = Node::new(dir, id, "kafka.Kafka", properties, java_args);
+        if options.has_zookeeper() {
+            return node;
+        }
         let formatted = artifacts::once(&options.format_name(id), |made| node.format(options, made));
         copy_dir(&formatted, &data_dir(dir, id));
+        node
+    }
+
+    /// The ZooKeeper of a cluster in `dir`; not running. It is node 0.
+    pub(super) fn zookeeper(dir: &Path, port: u16, java_args: Vec<String>) -> Node {
+        let main = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
+        Node::new(dir, 0, main, &zookeeper_properties(port, &data_dir(dir, 0)), java_args)
+    }
+
+    fn new(dir: &Path, id: u16, main: &'static str, properties: &str, java_args: Vec<String>) -> Node {
+        let node = Node { dir: dir.into(), id, main, java_args, process: None, is_frozen: false };
+        fs::write(node.file("properties"), properties).expect("the run directory is writable");
         node
     }
 
@@ -60,7 +75,7 @@ impl Node {
         let log = log.expect("the run directory is writable");
         let mut shell = Command::new("sh");
         shell.args(["-c", r#"echo $$ > "$0"; exec java "$@""#]).arg(self.file("pid"));
-        shell.args(&self.java_args).arg("kafka.Kafka").arg(self.file("properties"));
+        shell.args(&self.java_args).arg(self.main).arg(self.file("properties"));
         shell.stdin(Stdio::null()).stdout(log.try_clone().expect("a file handle is cloned")).stderr(log);
         // Its own group: Ctrl-C in the terminal must not end it before the test wants it ended.
         let child = shell.process_group(0).spawn().unwrap_or_else(|e| artifacts::spawn_failed("sh", &e));
@@ -76,6 +91,11 @@ impl Node {
     /// Whether the process can answer: running and not frozen.
     pub(super) fn can_answer(&mut self) -> bool {
         self.is_running() && !self.is_frozen
+    }
+
+    /// Where it keeps its data.
+    pub(super) fn data_dir(&self) -> PathBuf {
+        data_dir(&self.dir, self.id)
     }
 
     /// SIGKILL, and waits for the end.

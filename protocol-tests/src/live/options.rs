@@ -66,7 +66,7 @@ impl Options {
         Self { nodes: 3, ..Self::one_node() }
     }
 
-    /// Another Kafka version than 4.4.0; its jars are downloaded when first asked for.
+    /// Another Kafka version than 4.4.0; its jars are downloaded when first asked for. 2.8 comes with a ZooKeeper.
     pub fn version(mut self, version: &str) -> Self {
         self.version = version.into();
         self
@@ -96,13 +96,23 @@ impl Options {
         self
     }
 
+    /// Whether this version keeps its metadata in ZooKeeper: that of 2.8 is here for what it was used with.
+    pub(super) fn has_zookeeper(&self) -> bool {
+        self.version.starts_with("2.")
+    }
+
     /// The text of `node`'s properties file.
     pub(super) fn server_properties(&self, node: u16, ports: &[NodePorts], data: &Path) -> String {
         let mut lines: BTreeMap<String, String> = BTreeMap::new();
         let mut set = |key: &str, value: String| lines.insert(key.into(), value);
         FAST.iter().for_each(|(key, value)| drop(set(key, (*value).into())));
         self.replication(&mut set);
-        identity(node, ports, data, &mut set);
+        if self.has_zookeeper() {
+            identity_in_zookeeper(node, ports, &mut set);
+        } else {
+            identity(node, ports, &mut set);
+        }
+        set("log.dirs", data.display().to_string());
         self.more_listeners(&mut lines);
         lines.extend(self.properties.clone());
         lines.iter().fold(String::new(), |mut text, (key, value)| {
@@ -158,7 +168,24 @@ pub(super) struct NodePorts {
     pub(super) controller: u16,
 }
 
-fn identity(node: u16, ports: &[NodePorts], data: &Path, set: &mut impl FnMut(&str, String) -> Option<String>) {
+/// The text of ZooKeeper's properties file.
+pub(super) fn zookeeper_properties(port: u16, data: &Path) -> String {
+    let data = data.display();
+    format!("dataDir={data}\nclientPort={port}\nmaxClientCnxns=0\nadmin.enableServer=false\ntickTime=500\n")
+}
+
+/// A broker whose cluster is known to ZooKeeper, at the port that would be the first controller's.
+fn identity_in_zookeeper(node: u16, ports: &[NodePorts], set: &mut impl FnMut(&str, String) -> Option<String>) {
+    let broker = ports[usize::from(node) - 1].broker;
+    set("broker.id", node.to_string());
+    set("zookeeper.connect", format!("127.0.0.1:{}", ports[0].controller));
+    set("zookeeper.session.timeout.ms", "3000".into());
+    set("listeners", format!("PLAINTEXT://127.0.0.1:{broker}"));
+    set("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{broker}"));
+    set("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT".into());
+}
+
+fn identity(node: u16, ports: &[NodePorts], set: &mut impl FnMut(&str, String) -> Option<String>) {
     let NodePorts { broker, controller } = ports[usize::from(node) - 1];
     let voters = ports.iter().zip(1..).map(|(p, id)| format!("{id}@127.0.0.1:{}", p.controller));
     set("process.roles", "broker,controller".into());
@@ -168,5 +195,4 @@ fn identity(node: u16, ports: &[NodePorts], data: &Path, set: &mut impl FnMut(&s
     set("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{broker}"));
     set("controller.listener.names", "CONTROLLER".into());
     set("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".into());
-    set("log.dirs", data.display().to_string());
 }
