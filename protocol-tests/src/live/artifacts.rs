@@ -10,6 +10,9 @@ const JAVA_HELP: &str = "install a JDK of version 17 or newer (Debian: apt-get i
 const MAVEN_HELP: &str =
     "install Maven (Debian: apt-get install maven); it downloads Apache Kafka from Maven Central once";
 
+/// The newest kafka-tools there is.
+const TOOLS_VERSION: &str = "4.3.1";
+
 /// A lock older than this was left behind by a process that died.
 const STALE_LOCK: Duration = Duration::from_secs(300);
 
@@ -29,8 +32,16 @@ pub(super) fn sources() -> PathBuf {
 
 /// The class path of Kafka `version`: its jars in sorted order, so that a class data archive stays valid.
 pub(super) fn class_path(version: &str) -> String {
-    let jars = once(&format!("libs-{version}"), |dir| download(version, dir));
-    let mut paths: Vec<_> = fs::read_dir(&jars)
+    jars(&once(&format!("libs-{version}"), |dir| download("kafka_2.13", version, dir)))
+}
+
+/// The class path of Kafka's command line tools, which are not published for every version of the broker.
+pub(super) fn tools_class_path() -> String {
+    jars(&once(&format!("tools-{TOOLS_VERSION}"), |dir| download("kafka-tools", TOOLS_VERSION, dir)))
+}
+
+fn jars(jars: &Path) -> String {
+    let mut paths: Vec<_> = fs::read_dir(jars)
         .unwrap_or_else(|e| panic!("cannot read {}: {e}", jars.display()))
         .filter_map(|entry| entry.ok().map(|e| e.path().display().to_string()))
         .filter(|path| path.ends_with(".jar"))
@@ -39,10 +50,11 @@ pub(super) fn class_path(version: &str) -> String {
     paths.join(":")
 }
 
-fn download(version: &str, dir: &Path) {
+fn download(artifact: &str, version: &str, dir: &Path) {
     let mut mvn = Command::new("mvn");
     mvn.args(["-q", "-B", "-f"]).arg(sources().join("pom.xml"));
-    mvn.arg(format!("-Dkafka.version={version}")).arg("dependency:copy-dependencies");
+    mvn.arg(format!("-Dkafka.artifact={artifact}")).arg(format!("-Dkafka.version={version}"));
+    mvn.arg("dependency:copy-dependencies");
     mvn.arg(format!("-DoutputDirectory={}", dir.display()));
     run(&mut mvn, MAVEN_HELP);
 }
@@ -74,8 +86,16 @@ pub(super) fn spawn_failed(program: &str, error: &std::io::Error) -> ! {
     panic!("the live suite needs `{program}`, which could not be started ({error}): {help}")
 }
 
-/// Runs a command to its end; panics with everything it printed if it fails.
-pub(super) fn run(command: &mut Command, help: &str) {
+/// What one of Kafka's command line tools (a class of `org.apache.kafka.tools`) prints, in UTF-8. Panics if it fails.
+pub fn kafka_tool(class: &str, arguments: &[&str]) -> Vec<u8> {
+    let mut java = java();
+    java.args(["-Dstdout.encoding=UTF-8", "-Dfile.encoding=UTF-8", "-cp", &tools_class_path()]);
+    java.arg(format!("org.apache.kafka.tools.{class}")).args(arguments);
+    run(&mut java, "one of Kafka's tools")
+}
+
+/// Runs a command to its end, for what it prints on stdout; panics with everything it printed if it fails.
+pub(super) fn run(command: &mut Command, help: &str) -> Vec<u8> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = match command.stdin(Stdio::null()).output() {
         Ok(output) => output,
@@ -85,6 +105,7 @@ pub(super) fn run(command: &mut Command, help: &str) {
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         panic!("`{program}` failed ({}); {help}\n{command:?}\n{out}\n{err}", output.status);
     }
+    output.stdout
 }
 
 /// The directory `name` under the root, filled by `make` if it is not there yet.

@@ -13,6 +13,7 @@ mod ready;
 mod secured;
 mod typed;
 
+pub use artifacts::kafka_tool;
 pub use cluster::LiveKafka;
 pub use java::{JavaError, JavaSide, Write};
 pub use options::Options;
