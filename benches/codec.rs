@@ -1,6 +1,7 @@
 //! Megabytes a second of each codec through Kafka's framing, beside the bare crate on the same blocks in the same run.
 //!
-//! `cargo bench --features gzip,snappy,lz4,zstd --bench codec` prints the best and the median of interleaved passes.
+//! `cargo bench --features gzip,snappy,lz4,zstd --bench codec` prints the best and the median of interleaved passes;
+//! a codec's name behind `--` measures that one alone.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -9,9 +10,9 @@ use flate2::{Compress, Decompress, FlushCompress, FlushDecompress};
 use milena::Compression;
 use milena::wire::codec::{Compressor, Decompressor};
 
-const PASSES: usize = 41;
-/// Bytes that one pass goes through, whatever the size of a batch.
-const PASS_BYTES: usize = 4 << 20;
+const PASSES: usize = 60;
+/// Bytes of the different batches that one pass goes through: no processor should learn one batch by heart.
+const PASS_BYTES: usize = 2 << 20;
 /// How our frames cut their input.
 const LZ4_BLOCK: usize = 0xfff0;
 const SNAPPY_BLOCK: usize = 32 << 10;
@@ -35,139 +36,160 @@ fn json(len: usize) -> Vec<u8> {
 }
 
 type Run<'a> = Box<dyn FnMut() + 'a>;
+/// Blocks of one batch, or the whole of it, each compressed.
+type Packed = Vec<Vec<u8>>;
 
-fn ours<'a>(codec: Compression, level: i32, input: &'a [u8]) -> (Run<'a>, Run<'a>, f64) {
+fn ours<'a>(codec: Compression, level: i32, batches: &'a [&'a [u8]]) -> (Run<'a>, Run<'a>, f64) {
     let mut compressor = Compressor::new(codec, level).expect("compiled in");
-    let packed = compressor.compress(input).expect("it takes this much").to_vec();
+    let packed: Packed =
+        batches.iter().map(|batch| compressor.compress(batch).expect("it takes this much").to_vec()).collect();
     let mut decompressor = Decompressor::default();
-    let ratio = input.len() as f64 / packed.len() as f64;
-    (
-        Box::new(move || {
-            black_box(compressor.compress(black_box(input)));
-        }),
-        Box::new(move || {
-            black_box(decompressor.decompress(codec, black_box(&packed))).expect("sound");
-        }),
-        ratio,
-    )
+    let bytes = |all: &mut dyn Iterator<Item = usize>| all.sum::<usize>() as f64;
+    let ratio = bytes(&mut batches.iter().map(|b| b.len())) / bytes(&mut packed.iter().map(Vec::len));
+    let compress = move || {
+        for batch in batches {
+            black_box(compressor.compress(batch));
+        }
+    };
+    let decompress = move || {
+        for packed in &packed {
+            black_box(decompressor.decompress(codec, packed)).expect("sound");
+        }
+    };
+    (Box::new(compress), Box::new(decompress), ratio)
 }
 
-/// The crate alone, block by block where our frame has blocks, with tables and buffers used again.
-fn bare<'a>(codec: Compression, input: &'a [u8]) -> (Run<'a>, Run<'a>) {
+/// The crate alone, block by block where our frame has blocks, each behind the one before as a reader needs them, with
+/// tables and buffers used again.
+fn bare<'a>(codec: Compression, batches: &'a [&'a [u8]]) -> (Run<'a>, Run<'a>) {
     match codec {
-        Compression::Gzip => bare_gzip(input),
-        Compression::Snappy => bare_snappy(input),
-        Compression::Lz4 => bare_lz4(input),
-        _ => bare_zstd(input),
+        Compression::Gzip => bare_gzip(batches),
+        Compression::Snappy => bare_snappy(batches),
+        Compression::Lz4 => bare_lz4(batches),
+        _ => bare_zstd(batches),
     }
 }
 
-fn bare_gzip(input: &[u8]) -> (Run<'_>, Run<'_>) {
+/// Two functions of a crate, from a slice into another, over blocks of all batches.
+fn blockwise<'a>(
+    batches: &'a [&'a [u8]],
+    block: usize,
+    mut compress: impl FnMut(&[u8], &mut [u8]) -> usize + 'a,
+    mut decompress: impl FnMut(&[u8], &mut [u8]) -> usize + 'a,
+) -> (Run<'a>, Run<'a>) {
+    let longest = batches.iter().map(|batch| batch.len()).max().unwrap_or(0);
+    let (mut out, mut back) = (vec![0; longest * 2 + (64 << 10)], vec![0; longest]);
+    let mut pack = |block: &[u8]| {
+        let len = compress(block, &mut out);
+        out[..len].to_vec()
+    };
+    let packed: Vec<Packed> = batches.iter().map(|batch| batch.chunks(block).map(&mut pack).collect()).collect();
+    let forth = move || {
+        for batch in batches {
+            let mut at = 0;
+            for block in batch.chunks(block) {
+                at += compress(block, &mut out[at..]);
+            }
+            black_box(at);
+        }
+    };
+    let and_back = move || {
+        for blocks in &packed {
+            let mut at = 0;
+            for block in blocks {
+                at += decompress(block, &mut back[at..]);
+            }
+            black_box(at);
+        }
+    };
+    (Box::new(forth), Box::new(and_back))
+}
+
+fn bare_gzip<'a>(batches: &'a [&'a [u8]]) -> (Run<'a>, Run<'a>) {
     let (mut deflate, mut inflate) = (Compress::new_gzip(flate2::Compression::new(6), 15), Decompress::new_gzip(15));
-    let (mut out, mut back) = (vec![0; input.len() * 2], vec![0; input.len()]);
-    deflate.compress(input, &mut out, FlushCompress::Finish).expect("compresses");
-    let packed = out[..deflate.total_out() as usize].to_vec();
-    (
-        Box::new(move || {
-            deflate.reset();
-            black_box(deflate.compress(black_box(input), &mut out, FlushCompress::Finish).expect("compresses"));
-        }),
-        Box::new(move || {
-            inflate.reset(true);
-            black_box(inflate.decompress(black_box(&packed), &mut back, FlushDecompress::Finish).expect("sound"));
-        }),
-    )
+    let compress = move |input: &[u8], out: &mut [u8]| {
+        deflate.reset();
+        deflate.compress(input, out, FlushCompress::Finish).expect("compresses");
+        deflate.total_out() as usize
+    };
+    let decompress = move |input: &[u8], out: &mut [u8]| {
+        inflate.reset(true);
+        inflate.decompress(input, out, FlushDecompress::Finish).expect("sound");
+        inflate.total_out() as usize
+    };
+    blockwise(batches, usize::MAX, compress, decompress)
 }
 
-fn bare_snappy(input: &[u8]) -> (Run<'_>, Run<'_>) {
+fn bare_snappy<'a>(batches: &'a [&'a [u8]]) -> (Run<'a>, Run<'a>) {
     let (mut encoder, mut decoder) = (snap::raw::Encoder::new(), snap::raw::Decoder::new());
-    let (mut out, mut back) = (vec![0; SNAPPY_BLOCK * 2], vec![0; SNAPPY_BLOCK]);
-    let packed: Vec<_> = input.chunks(SNAPPY_BLOCK).map(|b| encoder.compress_vec(b).expect("compresses")).collect();
-    (
-        Box::new(move || {
-            for block in input.chunks(SNAPPY_BLOCK) {
-                black_box(encoder.compress(black_box(block), &mut out).expect("compresses"));
-            }
-        }),
-        Box::new(move || {
-            for block in &packed {
-                black_box(decoder.decompress(black_box(block), &mut back).expect("sound"));
-            }
-        }),
-    )
+    let compress = move |input: &[u8], out: &mut [u8]| encoder.compress(input, out).expect("compresses");
+    let decompress = move |input: &[u8], out: &mut [u8]| decoder.decompress(input, out).expect("sound");
+    blockwise(batches, SNAPPY_BLOCK, compress, decompress)
 }
 
-fn bare_lz4(input: &[u8]) -> (Run<'_>, Run<'_>) {
-    use lz4_flex::block::{CompressTable, compress, compress_into_with_table, decompress_into};
+fn bare_lz4<'a>(batches: &'a [&'a [u8]]) -> (Run<'a>, Run<'a>) {
+    use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into};
     let mut table = CompressTable::small();
-    let (mut out, mut back) = (vec![0; LZ4_BLOCK * 2], vec![0; LZ4_BLOCK]);
-    let packed: Vec<_> = input.chunks(LZ4_BLOCK).map(compress).collect();
-    (
-        Box::new(move || {
-            for block in input.chunks(LZ4_BLOCK) {
-                black_box(compress_into_with_table(black_box(block), &mut out, &mut table).expect("compresses"));
-            }
-        }),
-        Box::new(move || {
-            for block in &packed {
-                black_box(decompress_into(black_box(block), &mut back).expect("sound"));
-            }
-        }),
-    )
+    let compress =
+        move |input: &[u8], out: &mut [u8]| compress_into_with_table(input, out, &mut table).expect("compresses");
+    let decompress = |input: &[u8], out: &mut [u8]| decompress_into(input, out).expect("sound");
+    blockwise(batches, LZ4_BLOCK, compress, decompress)
 }
 
-fn bare_zstd(input: &[u8]) -> (Run<'_>, Run<'_>) {
+fn bare_zstd<'a>(batches: &'a [&'a [u8]]) -> (Run<'a>, Run<'a>) {
     let mut context = zrip::CompressContext::new(1).expect("a level it has");
     context.set_content_checksum(false);
     let (mut decoder, mut back) = (zrip::DecompressContext::new(), Vec::new());
-    let mut out = vec![0; zrip::compress_bound(input.len())];
-    let len = context.compress_into(input, &mut out).expect("compresses");
-    let packed = out[..len].to_vec();
-    (
-        Box::new(move || {
-            black_box(context.compress_into(black_box(input), &mut out)).expect("compresses");
-        }),
-        Box::new(move || {
-            back.clear();
-            black_box(decoder.decompress_into(black_box(&packed), &mut back).expect("sound"));
-        }),
-    )
+    let compress = move |input: &[u8], out: &mut [u8]| context.compress_into(input, out).expect("compresses");
+    // The crate decompresses behind what a vector holds, not into a slice.
+    let decompress = move |input: &[u8], _: &mut [u8]| {
+        back.clear();
+        decoder.decompress_into(input, &mut back).expect("sound");
+        black_box(&back).len()
+    };
+    blockwise(batches, usize::MAX, compress, decompress)
 }
 
-/// Every case once a pass, in turn, so that a noisy moment hurts all alike.
-fn measure(len: usize, mut cases: Vec<(String, Run<'_>)>) {
-    let rounds = (PASS_BYTES / len).max(1);
+/// Every case once a pass, in turn, so that a noisy moment hurts all alike; backwards every other time, because what ran
+/// before leaves the caches to what runs after.
+fn measure(len: usize, bytes: usize, mut cases: Vec<(String, Run<'_>)>) {
     let mut times = vec![Vec::new(); cases.len()];
-    for _ in 0..PASSES {
-        for ((_, run), times) in cases.iter_mut().zip(&mut times) {
+    for pass in 0..PASSES {
+        for index in 0..cases.len() {
+            let index = if pass % 2 == 0 { index } else { cases.len() - 1 - index };
             let start = Instant::now();
-            (0..rounds).for_each(|_| run());
-            times.push(start.elapsed());
+            cases[index].1();
+            times[index].push(start.elapsed());
         }
     }
     for ((name, _), mut times) in cases.into_iter().zip(times) {
         times.sort();
-        let speed = |t: Duration| (len * rounds) as f64 / t.as_secs_f64() / 1e6;
+        let speed = |t: Duration| bytes as f64 / t.as_secs_f64() / 1e6;
         println!("{:>5} KiB  {name:<32} {:>7.0} {:>7.0}", len >> 10, speed(times[0]), speed(times[PASSES / 2]));
     }
 }
 
 fn main() {
     println!("{:>9}  {:<32} {:>7} {:>7}  MB/s", "batch", "case", "best", "median");
+    let only = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    let input = json(PASS_BYTES);
     for len in [16 << 10, 128 << 10, 1 << 20] {
-        let input = json(len);
+        let batches: Vec<&[u8]> = input.chunks(len).collect();
         for (codec, level) in
             [(Compression::Gzip, -1), (Compression::Snappy, 0), (Compression::Lz4, 9), (Compression::Zstd, 3)]
         {
-            let (compress, decompress, ratio) = ours(codec, level, &input);
-            let (bare_compress, bare_decompress) = bare(codec, &input);
+            if only.as_ref().is_some_and(|only| *only != codec.to_string()) {
+                continue;
+            }
+            let (compress, decompress, ratio) = ours(codec, level, &batches);
+            let (bare_compress, bare_decompress) = bare(codec, &batches);
             let cases = vec![
                 (format!("{codec} compress ({ratio:.2})"), compress),
                 (format!("{codec} compress, bare crate"), bare_compress),
                 (format!("{codec} decompress"), decompress),
                 (format!("{codec} decompress, bare crate"), bare_decompress),
             ];
-            measure(len, cases);
+            measure(len, input.len(), cases);
         }
     }
 }

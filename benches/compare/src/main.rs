@@ -1,16 +1,19 @@
 //! Megabytes a second of Milena's codecs and of the C libraries, interleaved, and whether each reads the other's frames.
 //!
-//! `cargo run --release --manifest-path benches/compare/Cargo.toml` prints the best and the median of all passes.
+//! `cargo run --release --manifest-path benches/compare/Cargo.toml [CODEC]` prints the best and the median of all passes.
+//! Needs a C compiler and libsnappy (Debian: `apt-get install libsnappy-dev`).
+
+mod c;
 
 use std::hint::black_box;
-use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use milena::Compression;
 use milena::wire::codec::{Compressor, Decompressor};
 
-const PASSES: usize = 31;
-const PASS_BYTES: usize = 4 << 20;
+const PASSES: usize = 60;
+/// Bytes of the different batches that one pass goes through: no processor should learn one batch by heart.
+const PASS_BYTES: usize = 2 << 20;
 
 /// Record-like JSON in which some things repeat and some do not; the same as in `benches/codec.rs`.
 fn json(len: usize) -> Vec<u8> {
@@ -30,116 +33,75 @@ fn json(len: usize) -> Vec<u8> {
     out
 }
 
-/// One of the C libraries, as a Kafka client uses it.
-struct Theirs {
-    name: &'static str,
-    compress: Box<dyn FnMut(&[u8]) -> Vec<u8>>,
-    decompress: Box<dyn FnMut(&[u8], usize) -> Vec<u8>>,
-}
-
-fn theirs(codec: Compression) -> Theirs {
-    match codec {
-        Compression::Gzip => gzip(),
-        Compression::Lz4 => lz4(),
-        _ => zstd(),
-    }
-}
-
-fn gzip() -> Theirs {
-    let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::new(6).expect("a level it has"));
-    let mut decompressor = libdeflater::Decompressor::new();
-    Theirs {
-        name: "libdeflate (C), 6",
-        compress: Box::new(move |input| {
-            let mut out = vec![0; compressor.gzip_compress_bound(input.len())];
-            let len = compressor.gzip_compress(input, &mut out).expect("compresses");
-            out.truncate(len);
-            out
-        }),
-        decompress: Box::new(move |packed, len| {
-            let mut out = vec![0; len];
-            decompressor.gzip_decompress(packed, &mut out).expect("sound");
-            out
-        }),
-    }
-}
-
-fn lz4() -> Theirs {
-    Theirs {
-        name: "liblz4 (C) frame",
-        compress: Box::new(|input| {
-            let out = Vec::with_capacity(input.len());
-            let mut builder = lz4::EncoderBuilder::new();
-            builder.block_size(lz4::BlockSize::Max64KB).block_mode(lz4::BlockMode::Independent);
-            let mut encoder = builder.checksum(lz4::ContentChecksum::NoChecksum).build(out).expect("an encoder");
-            encoder.write_all(input).expect("compresses");
-            let (out, result) = encoder.finish();
-            result.expect("compresses");
-            out
-        }),
-        decompress: Box::new(|packed, len| {
-            let mut out = Vec::with_capacity(len);
-            lz4::Decoder::new(packed).expect("a decoder").read_to_end(&mut out).expect("sound");
-            out
-        }),
-    }
-}
-
-fn zstd() -> Theirs {
-    let mut compressor = zstd::bulk::Compressor::new(3).expect("a compressor");
-    let mut decompressor = zstd::bulk::Decompressor::new().expect("a decompressor");
-    Theirs {
-        name: "libzstd (C), 3",
-        compress: Box::new(move |input| compressor.compress(input).expect("compresses")),
-        decompress: Box::new(move |packed, len| decompressor.decompress(packed, len).expect("sound")),
-    }
-}
-
 type Case<'a> = (String, Box<dyn FnMut() + 'a>);
 
+/// Every case once a pass, in turn; backwards every other time, because what ran before leaves the caches to what runs
+/// after.
 fn measure(len: usize, mut cases: Vec<Case<'_>>) {
-    let rounds = (PASS_BYTES / len).max(1);
     let mut times = vec![Vec::new(); cases.len()];
-    for _ in 0..PASSES {
-        for ((_, run), times) in cases.iter_mut().zip(&mut times) {
+    for pass in 0..PASSES {
+        for index in 0..cases.len() {
+            let index = if pass % 2 == 0 { index } else { cases.len() - 1 - index };
             let start = Instant::now();
-            (0..rounds).for_each(|_| run());
-            times.push(start.elapsed());
+            cases[index].1();
+            times[index].push(start.elapsed());
         }
     }
     for ((name, _), mut times) in cases.into_iter().zip(times) {
         times.sort();
-        let speed = |t: Duration| (len * rounds) as f64 / t.as_secs_f64() / 1e6;
+        let speed = |t: Duration| PASS_BYTES as f64 / t.as_secs_f64() / 1e6;
         println!("{:>5} KiB  {name:<36} {:>7.0} {:>7.0}", len >> 10, speed(times[0]), speed(times[PASSES / 2]));
     }
 }
 
-fn compare(codec: Compression, level: i32, input: &[u8]) {
+fn compare(codec: Compression, level: i32, len: usize, input: &[u8]) {
+    let batches: Vec<&[u8]> = input.chunks(len).collect();
     let mut compressor = Compressor::new(codec, level).expect("compiled in");
     let mut decompressor = Decompressor::default();
-    let Theirs { name, mut compress, mut decompress } = theirs(codec);
-    let (ours, theirs) = (compressor.compress(input).expect("it takes this much").to_vec(), compress(input));
-    assert_eq!(decompress(&ours, input.len()), input, "{name} reads ours");
-    assert_eq!(decompressor.decompress(codec, &theirs).expect("ours reads theirs"), input, "{name}");
-    let ratio = |packed: &[u8]| input.len() as f64 / packed.len() as f64;
+    let c::Library { name, mut compress, mut decompress } = c::library(codec);
+    let (mut out, mut back) = (vec![0; len * 2 + 4096], vec![0; len]);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for batch in &batches {
+        let packed = compressor.compress(batch).expect("it takes this much");
+        decompress(packed, &mut back);
+        assert_eq!(back, *batch, "{name} reads ours");
+        ours.push(packed.to_vec());
+        let len = compress(batch, &mut out);
+        assert_eq!(decompressor.decompress(codec, &out[..len]).expect("ours reads theirs"), *batch, "{name}");
+        theirs.push(out[..len].to_vec());
+    }
+    let ratio = |packed: &[Vec<u8>]| input.len() as f64 / packed.iter().map(Vec::len).sum::<usize>() as f64;
+    let each = |run: &mut dyn FnMut(&[u8])| batches.iter().for_each(|batch| run(black_box(batch)));
+    let unpack = |run: &mut dyn FnMut(&[u8])| theirs.iter().for_each(|packed| run(black_box(packed)));
     let cases: Vec<Case<'_>> = vec![
-        (format!("{codec} compress ({:.2})", ratio(&ours)), Box::new(|| assert!(compressor.compress(input).is_some()))),
-        (format!("{name} compress ({:.2})", ratio(&theirs)), Box::new(|| drop(black_box(compress(input))))),
+        (
+            format!("{codec} compress ({:.2})", ratio(&ours)),
+            Box::new(|| each(&mut |batch| assert!(compressor.compress(batch).is_some()))),
+        ),
+        (
+            format!("{name} compress ({:.2})", ratio(&theirs)),
+            Box::new(|| each(&mut |batch| assert!(compress(batch, &mut out) > 0))),
+        ),
         (
             format!("{codec} decompress of theirs"),
-            Box::new(|| assert!(decompressor.decompress(codec, &theirs).is_ok())),
+            Box::new(|| unpack(&mut |packed| assert!(decompressor.decompress(codec, packed).is_ok()))),
         ),
-        (format!("{name} decompress"), Box::new(|| drop(black_box(decompress(&theirs, input.len()))))),
+        (format!("{name} decompress"), Box::new(|| unpack(&mut |packed| decompress(packed, &mut back)))),
     ];
-    measure(input.len(), cases);
+    measure(len, cases);
 }
 
 fn main() {
     println!("{:>9}  {:<36} {:>7} {:>7}  MB/s", "batch", "case", "best", "median");
+    let only = std::env::args().nth(1);
+    let input = json(PASS_BYTES);
     for len in [16 << 10, 128 << 10, 1 << 20] {
-        let input = json(len);
-        for (codec, level) in [(Compression::Gzip, -1), (Compression::Lz4, 9), (Compression::Zstd, 3)] {
-            compare(codec, level, &input);
+        for (codec, level) in
+            [(Compression::Gzip, -1), (Compression::Snappy, 0), (Compression::Lz4, 9), (Compression::Zstd, 3)]
+        {
+            if only.as_ref().is_none_or(|only| *only == codec.to_string()) {
+                compare(codec, level, len, &input);
+            }
         }
     }
 }
