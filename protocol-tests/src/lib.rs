@@ -1,5 +1,6 @@
 //! Support library of Milena's golden, differential, hostile, simulation and live suites.
 
+pub mod apis;
 pub mod conformance;
 pub mod golden;
 pub mod hostile;
