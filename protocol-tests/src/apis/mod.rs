@@ -239,7 +239,7 @@ fn error_codes(value: &Value, codes: &mut BTreeSet<i16>) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 match value.as_i64() {
-                    Some(code) if name == "errorCode" => drop(codes.extend(i16::try_from(code))),
+                    Some(code) if name == "errorCode" => codes.extend(i16::try_from(code)),
                     _ => error_codes(value, codes),
                 }
             }
