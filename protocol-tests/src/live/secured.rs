@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::artifacts;
 use super::cluster::{LiveKafka, free_port};
@@ -54,6 +55,7 @@ pub struct SecuredKafka {
     /// Who signed the broker's certificates and is trusted by it.
     pub authority: Authority,
     version: String,
+    directory: PathBuf,
     ports: Vec<(Listener, u16)>,
 }
 
@@ -71,9 +73,7 @@ impl SecuredKafka {
         options = stores(options, &directory, &authority);
         options = logins(options, password);
         let kafka = LiveKafka::start(options);
-        // What was read at the start is not needed again.
-        let _ = fs::remove_dir_all(&directory);
-        Self { kafka, authority, version: version.into(), ports }
+        Self { kafka, authority, version: version.into(), directory, ports }
     }
 
     /// Where a listener listens, as `127.0.0.1:port`.
@@ -92,29 +92,51 @@ impl SecuredKafka {
         self.change(&["deny", user, kind, name]);
     }
 
+    /// Has a listener show another certificate and trust others, without a restart (KIP-226). Takes effect soon.
+    pub fn roll(&self, listener: Listener, shows: &Issued, trusts: &str) {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let store = write(&self.directory, &format!("shows-{count}.pem"), &keystore(shows));
+        let trusted = write(&self.directory, &format!("trusts-{count}.pem"), trusts);
+        let (_, name, _) = LISTENERS.iter().find(|(of, ..)| *of == listener).expect("every listener has a name");
+        self.change(&["roll", &name.to_ascii_lowercase(), &store, &trusted]);
+    }
+
     /// By Java's administrative client, over the open listener.
     fn change(&self, arguments: &[&str]) {
         let mut java = artifacts::java();
         java.args(["-cp", &artifacts::class_path(&self.version)]).arg(artifacts::sources().join("Secure.java"));
         java.arg(self.kafka.bootstrap()).args(arguments);
-        artifacts::run(&mut java, "changing users and rights");
+        artifacts::run(&mut java, "changing users, rights and certificates");
     }
 }
 
+impl Drop for SecuredKafka {
+    fn drop(&mut self) {
+        // Certificates of a test: whoever dies before this leaves a few kilobytes under target.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> String {
+    let path = directory.join(name);
+    fs::write(&path, text).expect("the directory of the live suite is writable");
+    path.display().to_string()
+}
+
+/// Key and certificates in one file, as Kafka reads them.
+fn keystore(issued: &Issued) -> String {
+    format!("{}{}", issued.key.expose(), issued.chain)
+}
+
 fn stores(options: Options, directory: &Path, authority: &Authority) -> Options {
-    let write = |name: &str, text: &str| -> PathBuf {
-        let path = directory.join(name);
-        fs::write(&path, text).expect("the directory of the live suite is writable");
-        path
-    };
-    let keystore = |name: &str, issued: &Issued| write(name, &format!("{}{}", issued.key.expose(), issued.chain));
-    let trusted = write("ca.pem", &authority.certificate);
-    let own = keystore("server.pem", &authority.server(NAMES, Validity::Now));
+    let trusted = write(directory, "ca.pem", &authority.certificate);
+    let own = write(directory, "server.pem", &keystore(&authority.server(NAMES, Validity::Now)));
     let mut options = options
         .property("ssl.keystore.type", "PEM")
         .property("ssl.truststore.type", "PEM")
-        .property("ssl.keystore.location", &own.display().to_string())
-        .property("ssl.truststore.location", &trusted.display().to_string())
+        .property("ssl.keystore.location", &own)
+        .property("ssl.truststore.location", &trusted)
         .property("listener.name.mtls.ssl.client.auth", "required")
         .property("listener.name.mtls.ssl.principal.mapping.rules", "RULE:^CN=([^,]+).*$/$1/,DEFAULT");
     for (name, issued) in [
@@ -123,7 +145,7 @@ fn stores(options: Options, directory: &Path, authority: &Authority) -> Options 
         ("wronghost", authority.server(&["kafka.example.com"], Validity::Now)),
         ("selfsigned", Authority::self_signed(NAMES)),
     ] {
-        let path = keystore(&format!("{name}.pem"), &issued).display().to_string();
+        let path = write(directory, &format!("{name}.pem"), &keystore(&issued));
         options = options
             .property(&format!("listener.name.{name}.ssl.keystore.type"), "PEM")
             .property(&format!("listener.name.{name}.ssl.keystore.location"), &path);

@@ -1,9 +1,11 @@
 //! What changes under a running client of real Kafka: logins that expire, users and rights that go, certificates that roll.
 #![cfg(feature = "live-kafka")]
 
+mod load;
+mod roll;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use milena::admin::NewTopic;
@@ -14,8 +16,14 @@ use milena::{Client, ErrorCode, NewRecord, Position, Recovery, TopicPartition};
 use protocol_tests::live::{Listener, SecuredKafka};
 use protocol_tests::security::{CANARY, assert_nothing_leaked, traced};
 
+use load::Load;
+
 /// How long the load runs under logins that hold for two seconds.
 const LOAD: Duration = Duration::from_secs(30);
+
+const NEWEST: &str = "4.4.0";
+/// What changes has to be told the same way by every Kafka.
+const VERSIONS: [&str; 2] = [NEWEST, "3.9.1"];
 
 fn config(kafka: &SecuredKafka, listener: Listener, sasl: SaslMechanism) -> ClientConfig {
     let protocol = match listener {
@@ -31,68 +39,40 @@ fn scram(password: &str) -> SaslMechanism {
     SaslMechanism::ScramSha256 { username: "alice".into(), password: Secret::new(password) }
 }
 
-async fn create(kafka: &SecuredKafka, topic: &str) {
+pub(crate) async fn create(kafka: &SecuredKafka, topic: &str) {
     let client = Client::connect(&kafka.kafka.bootstrap()).await.unwrap();
     let wanted = NewTopic { name: topic.into(), partitions: 1, replication_factor: 1, configs: BTreeMap::new() };
     client.admin().create_topic(&wanted).await.unwrap();
 }
 
-async fn secured() -> Arc<SecuredKafka> {
-    Arc::new(tokio::task::spawn_blocking(|| SecuredKafka::start("4.4.0", CANARY)).await.unwrap())
+pub(crate) async fn secured(version: &'static str) -> Arc<SecuredKafka> {
+    Arc::new(tokio::task::spawn_blocking(|| SecuredKafka::start(version, CANARY)).await.unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_of_two_seconds_lose_and_double_nothing_under_load() {
     let _traced = traced();
-    let kafka = secured().await;
+    let kafka = secured(NEWEST).await;
     create(&kafka, "renewed").await;
     let client = Client::with_config(config(&kafka, Listener::Reauth, scram(CANARY))).await.unwrap();
-    let is_over = Arc::new(AtomicBool::new(false));
-    let producing = tokio::spawn({
-        let (client, is_over) = (client.clone(), is_over.clone());
-        async move {
-            let producer = client.producer(Default::default()).unwrap();
-            let (mut sent, mut deliveries) = (0u64, Vec::new());
-            while !is_over.load(Ordering::Relaxed) {
-                for _ in 0..20 {
-                    deliveries.push(producer.enqueue("renewed", NewRecord::value(&sent.to_be_bytes())).await.unwrap());
-                    sent += 1;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            for delivery in deliveries {
-                delivery.await.expect("no record fails");
-            }
-            sent
-        }
-    });
-    let mut consumer = client.consumer(Default::default()).unwrap();
-    consumer.assign([(TopicPartition::new("renewed", 0), Position::Earliest)]);
-    let (started, mut next, mut sent) = (Instant::now(), 0u64, None);
-    let mut producing = Some(producing);
-    while sent != Some(next) {
-        if let Polled::Records(records) = consumer.poll().await.expect("no poll fails") {
-            for record in records.iter() {
-                assert_eq!(record.unwrap().value, Some(&next.to_be_bytes()[..]), "every record once, in order");
-                next += 1;
-            }
-        }
-        if started.elapsed() > LOAD
-            && let Some(producing) = producing.take()
-        {
-            is_over.store(true, Ordering::Relaxed);
-            sent = Some(producing.await.unwrap());
-        }
-    }
-    assert!(next > 10_000, "{next}");
-    println!("{next} records over {:?} of logins that hold for 2 s", started.elapsed());
+    let load = Load::start(&client, "renewed");
+    tokio::time::sleep(LOAD).await;
+    let records = load.judge(&kafka).await;
+    assert!(records > 10_000, "{records}");
+    println!("{records} records over {LOAD:?} of logins that hold for 2 s");
     assert_nothing_leaked("");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_that_is_deleted_in_mid_run_is_told_so() {
     let _traced = traced();
-    let kafka = secured().await;
+    for version in VERSIONS {
+        delete_alice(secured(version).await).await;
+    }
+    assert_nothing_leaked("");
+}
+
+async fn delete_alice(kafka: Arc<SecuredKafka>) {
     create(&kafka, "deleted").await;
     let mut config = config(&kafka, Listener::Reauth, scram(CANARY));
     config.request_timeout = Duration::from_secs(3);
@@ -127,7 +107,13 @@ async fn refused(producer: &milena::producer::Producer, topic: &str) -> milena::
 #[tokio::test(flavor = "multi_thread")]
 async fn a_right_that_is_taken_away_in_mid_run_is_named() {
     let _traced = traced();
-    let kafka = secured().await;
+    for version in VERSIONS {
+        deny_topic(secured(version).await).await;
+    }
+    assert_nothing_leaked("");
+}
+
+async fn deny_topic(kafka: Arc<SecuredKafka>) {
     create(&kafka, "forbidden").await;
     let client = Client::with_config(config(&kafka, Listener::SaslTls, scram(CANARY))).await.unwrap();
     let producer = client.producer(Default::default()).unwrap();
@@ -153,7 +139,14 @@ async fn a_right_that_is_taken_away_in_mid_run_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_right_to_a_group_or_transactional_id_that_is_taken_away_is_named() {
-    let kafka = secured().await;
+    let _traced = traced();
+    for version in VERSIONS {
+        deny_group_and_id(secured(version).await).await;
+    }
+    assert_nothing_leaked("");
+}
+
+async fn deny_group_and_id(kafka: Arc<SecuredKafka>) {
     create(&kafka, "offsets").await;
     let client = Client::with_config(config(&kafka, Listener::Sasl, scram(CANARY))).await.unwrap();
     let offset = [(
@@ -164,7 +157,8 @@ async fn a_right_to_a_group_or_transactional_id_that_is_taken_away_is_named() {
     let consumer = client.consumer(group).unwrap();
     consumer.commit(&offset).await.unwrap();
     let id = ProducerConfig { transactional_id: Some("writer".into()), ..Default::default() };
-    drop(client.transactional_producer(id.clone()).await.unwrap());
+    let mut writer = client.transactional_producer(id.clone()).await.unwrap();
+    write(&mut writer).await.expect("it is allowed");
     let tool = kafka.clone();
     let deny = move || {
         tool.deny("alice", "GROUP", "readers");
@@ -180,8 +174,24 @@ async fn a_right_to_a_group_or_transactional_id_that_is_taken_away_is_named() {
     };
     assert_eq!(error.code(), Some(ErrorCode::GROUP_AUTHORIZATION_FAILED), "{error}");
     assert_eq!(error.recovery(), Recovery::Reconfigure, "{error}");
+    let error = loop {
+        match write(&mut writer).await {
+            Err(error) => break error,
+            Ok(()) => assert!(started.elapsed() < Duration::from_secs(30), "never refused"),
+        }
+    };
+    assert_eq!(error.code(), Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED), "{error}");
+    assert_eq!(error.recovery(), Recovery::Reconfigure, "{error}");
     let error = client.transactional_producer(id).await.expect_err("it is refused");
     let text = format!("{error} {error:?}");
-    assert!(text.contains("TRANSACTIONAL_ID_AUTHORIZATION_FAILED"), "{text}");
+    assert!(text.contains("TRANSACTIONAL_ID_AUTHORIZATION_FAILED") && text.contains("writer"), "{text}");
     assert_eq!(error.recovery(), Recovery::Reconfigure, "{error}");
+}
+
+/// One transaction of one record.
+async fn write(producer: &mut milena::producer::TransactionalProducer) -> milena::Result<()> {
+    let transaction = producer.begin().await?;
+    let topic = transaction.topic("offsets").await?;
+    topic.enqueue(NewRecord::value(b"x")).await?;
+    transaction.commit().await
 }
