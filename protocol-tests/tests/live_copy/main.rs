@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use protocol_tests::live::{CopyReport, LiveKafka, Options, SecuredKafka};
 use protocol_tests::milena_bin::Running;
-use protocol_tests::security::CANARY;
+use protocol_tests::security::{CANARY, assert_nothing_leaked};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use scene::{Feeder, Scene, Watcher, dice, setting, show, up_to};
@@ -52,6 +52,7 @@ impl<'a> Killing<'a> {
         must_run(&mut self.copy);
         self.killed = Instant::now();
         self.copy.kill9();
+        assert_nothing_leaked(&self.copy.stderr());
         self.copy = start(self.scene);
     }
 
@@ -80,7 +81,9 @@ impl<'a> Killing<'a> {
         assert!(states.len() >= 4 && states.iter().all(is_well), "ten seconds after the last restart: {states:?}");
         must_run(&mut self.copy);
         self.copy.signal("TERM");
-        assert_eq!(self.copy.wait().ok(), "");
+        let copied = self.copy.wait();
+        assert_nothing_leaked(&copied.stderr);
+        assert_eq!(copied.ok(), "");
         let (java, at) = (self.scene.kafka.java(), self.scene.kafka.bootstrap());
         let report = java.verify_copy(&at, &self.scene.output(), total, scene::PARTITIONS);
         assert_eq!(report, CopyReport::exact(total.try_into().expect("fewer than that")));

@@ -65,7 +65,8 @@ impl<'a> Scene<'a> {
         Scene { kafka, name, scratch: Scratch::new(name), brokers: kafka.bootstrap(), reach: Vec::new() }
     }
 
-    /// The same on a secured broker, which the copy reaches by SASL inside TLS. Java goes on over the open listener.
+    /// The same on a secured broker, which the copy reaches by SASL inside TLS, telling all it does. Java goes on over the
+    /// open listener.
     pub(crate) fn secured(secured: &'a SecuredKafka, name: &'static str, password: &str) -> Self {
         let mut scene = Self::new(&secured.kafka, name, 1);
         let authority = scene.scratch.path("ca.pem");
@@ -79,6 +80,7 @@ impl<'a> Scene<'a> {
         ];
         scene.brokers = secured.address(Listener::SaslTls);
         scene.reach = properties.into_iter().flat_map(|property| ["-X".to_owned(), property]).collect();
+        scene.reach.push("-vvv".into());
         scene
     }
 
