@@ -1,7 +1,9 @@
-//! Certificates made on the spot, and the search for secrets in all that was logged.
+//! Certificates made on the spot, wires that break, and the search for secrets in all that was logged.
 
 mod canary;
 mod certificates;
+mod faulty;
 
 pub use canary::{CANARY, assert_nothing_leaked, traced};
 pub use certificates::{Authority, Issued, Validity};
+pub use faulty::{FAULTS, Fault, FaultyDial, Said};
