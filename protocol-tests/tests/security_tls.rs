@@ -48,6 +48,7 @@ async fn ask(connection: &Connection) -> Result<()> {
 
 #[tokio::test]
 async fn both_versions_carry_requests_to_a_broker_we_trust() {
+    let _traced = traced();
     let authority = Authority::new("ca");
     for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
         let tls = TlsSettings { version: Some(version), ..shown(&authority.server(NAMES, Validity::Now)) };
@@ -55,6 +56,7 @@ async fn both_versions_carry_requests_to_a_broker_we_trust() {
         let connection = open(&over(trusting(&authority.certificate)), cluster.addresses()[0]).await.unwrap();
         ask(&connection).await.unwrap();
     }
+    assert_nothing_leaked("");
 }
 
 #[tokio::test]
@@ -76,10 +78,12 @@ async fn a_certificate_that_is_not_to_be_trusted_is_named_and_final() {
         assert!(text.contains(words), "{words}: {text}");
         assert!(text.contains(&cluster.addresses()[0].to_string()), "{text}");
     }
+    assert_nothing_leaked("");
 }
 
 #[tokio::test]
 async fn the_name_alone_may_be_waived_or_replaced() {
+    let _traced = traced();
     let authority = Authority::new("ca");
     let cluster = cluster(&shown(&authority.server(&["kafka.example.com"], Validity::Now))).await;
     let to = cluster.addresses()[0];
@@ -92,10 +96,12 @@ async fn the_name_alone_may_be_waived_or_replaced() {
     tls.roots = trusting(&Authority::new("ca").certificate).roots;
     let error = open(&over(tls), to).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Security, "without the name the authority still counts: {error}");
+    assert_nothing_leaked("");
 }
 
 #[tokio::test]
 async fn a_client_shows_its_certificate_where_one_is_asked_for() {
+    let _traced = traced();
     let (authority, other) = (Authority::new("ca"), Authority::new("other"));
     for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
         let issued = authority.server(NAMES, Validity::Now);
@@ -114,10 +120,12 @@ async fn a_client_shows_its_certificate_where_one_is_asked_for() {
             assert!(error.to_string().contains(words), "{version:?} {words}: {error}");
         }
     }
+    assert_nothing_leaked("");
 }
 
 #[tokio::test]
 async fn a_port_without_tls_and_a_client_without_it_are_told_apart() {
+    let _traced = traced();
     let authority = Authority::new("ca");
     let secured = cluster(&shown(&authority.server(NAMES, Validity::Now))).await;
     let error = open(&ClientConfig::default(), secured.addresses()[0]).await.unwrap_err();
@@ -125,6 +133,10 @@ async fn a_port_without_tls_and_a_client_without_it_are_told_apart() {
     let plain = TcpCluster::bind(Settings::default(), ANY.parse().unwrap()).await.unwrap();
     let error = open(&over(trusting(&authority.certificate)), plain.addresses()[0]).await.unwrap_err();
     assert!(error.to_string().contains("security.protocol=PLAINTEXT"), "{error}");
+    let sasl = Settings { sasl: Some(SaslSettings::for_user("alice", CANARY)), ..Settings::default() };
+    let sasl = TcpCluster::bind(sasl, ANY.parse().unwrap()).await.unwrap();
+    let error = open(&over(trusting(&authority.certificate)), sasl.addresses()[0]).await.unwrap_err();
+    assert!(error.to_string().contains("SASL_PLAINTEXT"), "{error}");
     let web = tokio::net::TcpListener::bind(ANY).await.unwrap();
     let address = web.local_addr().unwrap();
     tokio::spawn(async move {
@@ -136,20 +148,25 @@ async fn a_port_without_tls_and_a_client_without_it_are_told_apart() {
     let error = open(&over(trusting(&authority.certificate)), address).await.unwrap_err();
     assert_eq!(error.recovery(), Recovery::Reconfigure, "{error}");
     assert!(error.to_string().contains("does not speak TLS here"), "{error}");
+    assert_nothing_leaked("");
 }
 
 #[tokio::test]
 async fn settings_that_cannot_work_are_named_before_anything_is_sent() {
+    let _traced = traced();
     let authority = Authority::new("ca");
     let cluster = cluster(&shown(&authority.server(NAMES, Validity::Now))).await;
     let (alice, bob) = (authority.client("alice", Validity::Now), authority.client("bob", Validity::Now));
     let mixed = Identity { key: Pem::Text(bob.key.clone()), ..identity(&alice) };
+    let locked = include_str!("../../fixtures/keys/ec-pkcs8-aes256.pem");
+    let locked = Identity { key: Pem::Text(Secret::new(locked)), ..identity(&alice) };
     let no_key = Identity { key: Pem::Text(Secret::new(alice.chain.clone())), ..identity(&alice) };
     let with = |identity| TlsConfig::with_identity(trusting(&authority.certificate), Some(identity));
     let no_file = TlsConfig::default().with_roots(Roots::Pem(Pem::File("/no/such/ca.pem".into())));
     for (tls, words) in [
         (with(mixed), "does not belong to the certificate"),
         (with(no_key), "no private key"),
+        (with(locked), "ssl.key.password is not set"),
         (trusting("no pem"), "ssl.truststore: it holds no certificate"),
         (no_file, "/no/such/ca.pem cannot be read"),
     ] {
@@ -157,10 +174,12 @@ async fn settings_that_cannot_work_are_named_before_anything_is_sent() {
         assert_eq!((error.kind(), error.recovery()), (ErrorKind::Invalid, Recovery::Reconfigure), "{error}");
         assert!(error.to_string().contains(words), "{words}: {error}");
     }
+    assert_nothing_leaked("");
 }
 
 #[tokio::test]
 async fn files_that_have_changed_are_read_for_new_connections_and_bad_ones_change_nothing() {
+    let _traced = traced();
     let (old, new) = (Authority::new("old"), Authority::new("new"));
     let cluster = cluster(&shown(&old.server(NAMES, Validity::Now))).await;
     let to = cluster.addresses()[0];
@@ -178,6 +197,7 @@ async fn files_that_have_changed_are_read_for_new_connections_and_bad_ones_chang
     std::fs::write(&path, "half a file").unwrap();
     ask(&open(&config, to).await.unwrap()).await.expect("the last good certificates go on");
     std::fs::remove_dir_all(&directory).unwrap();
+    assert_nothing_leaked("");
 }
 
 #[tokio::test]
