@@ -9,11 +9,12 @@ use milena::config::ClientConfig;
 use milena::config::security::{
     CryptoProvider, OAuthBearer, OidcClientCredentials, Pem, Roots, SaslMechanism, Secret, Security, SecurityProtocol,
 };
-use milena::connection::{Connection, Environment};
+use milena::connection::{Connection, Environment, ProxyDial, TcpDial};
 use milena::{BrokerId, Recovery, Result};
 use protocol_tests::security::{Authority, CANARY, Validity, assert_nothing_leaked, traced};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -31,7 +32,7 @@ struct TokenEndpoint {
 /// Answers every request with `answer`, and checks that it is a right one.
 async fn endpoint(answer: String) -> TokenEndpoint {
     let authority = Authority::new("id");
-    let issued = authority.server(&["localhost"], Validity::Now);
+    let issued = authority.server(&["localhost", "token.example"], Validity::Now);
     let provider = CryptoProvider::for_this_cpu().unwrap();
     let chain: Vec<_> = CertificateDer::pem_slice_iter(issued.chain.as_bytes()).map(|c| c.unwrap()).collect();
     let key = PrivateKeyDer::from_pem_slice(issued.key.expose().as_bytes()).unwrap();
@@ -75,10 +76,14 @@ fn config(endpoint: &TokenEndpoint) -> ClientConfig {
 }
 
 async fn open(config: &ClientConfig) -> Result<Connection> {
+    open_by(&Environment::default(), config).await
+}
+
+async fn open_by(environment: &Environment, config: &ClientConfig) -> Result<Connection> {
     let settings = Settings { sasl: Some(SaslSettings::for_user("alice", "unused")), ..Settings::default() };
     let cluster = TcpCluster::bind(settings, "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let to = cluster.addresses()[0];
-    Connection::open(&Environment::default(), config, BrokerId(1), &to.ip().to_string(), to.port()).await
+    Connection::open(environment, config, BrokerId(1), &to.ip().to_string(), to.port()).await
 }
 
 #[tokio::test]
@@ -93,13 +98,51 @@ async fn connections_share_one_token_until_it_grows_old() {
     assert_nothing_leaked(&format!("{config:?}"));
 }
 
+/// An HTTP proxy that knows one name more than everybody else, and tells whom it was asked for.
+async fn proxy() -> (u16, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, asked) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(client.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(head).unwrap();
+            let to = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
+            tell.send(to.clone()).unwrap();
+            let mut server = TcpStream::connect(to.replace("token.example", "127.0.0.1")).await.unwrap();
+            client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    (port, asked)
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_through_the_proxy_that_brokers_are_reached_by() {
+    let _traced = traced();
+    let mut endpoint = endpoint(http("200 OK", &format!(r#"{{"access_token":"{TOKEN}","expires_in":3600}}"#))).await;
+    endpoint.url = endpoint.url.replace("localhost", "token.example");
+    let (port, mut asked) = proxy().await;
+    let url = format!("http://127.0.0.1:{port}");
+    let dial = Arc::new(ProxyDial::new(url.parse().unwrap(), Arc::new(TcpDial)));
+    open_by(&Environment { dial, ..Environment::default() }, &config(&endpoint)).await.unwrap();
+    let (broker, token) = (asked.recv().await.unwrap(), asked.recv().await.unwrap());
+    assert!(broker.starts_with("127.0.0.1:") && token.starts_with("token.example:"), "{broker} {token}");
+    assert_nothing_leaked("");
+}
+
 #[tokio::test]
 async fn a_token_that_is_about_to_expire_is_asked_for_anew() {
+    let _traced = traced();
     let endpoint = endpoint(http("200 OK", &format!(r#"{{"access_token":"{TOKEN}","expires_in":0}}"#))).await;
     let config = config(&endpoint);
     open(&config).await.unwrap();
     open(&config).await.unwrap();
     assert_eq!(endpoint.asked.load(Ordering::Relaxed), 2);
+    assert_nothing_leaked("");
 }
 
 #[tokio::test]
@@ -121,10 +164,12 @@ async fn every_fault_of_the_endpoint_is_named_and_the_secret_stays_hidden() {
         assert!(text.contains(words) && text.contains("token endpoint localhost"), "{words}: {text}");
         assert_nothing_leaked(&text);
     }
+    assert_nothing_leaked("");
 }
 
 #[tokio::test]
 async fn an_endpoint_that_hangs_or_is_not_trusted_gets_no_secret() {
+    let _traced = traced();
     let mut untrusted = endpoint(http("200 OK", "{}")).await;
     untrusted.roots = Roots::Pem(Pem::Text(Secret::new(Authority::new("other").certificate)));
     let error = open(&config(&untrusted)).await.unwrap_err();
@@ -136,4 +181,5 @@ async fn an_endpoint_that_hangs_or_is_not_trusted_gets_no_secret() {
     let plain = TokenEndpoint { url: "http://localhost/token".into(), roots: Roots::System, asked: Default::default() };
     let error = open(&config(&plain)).await.unwrap_err();
     assert!(format!("{error:?}").contains("https://") || error.to_string().contains("https://"), "{error}");
+    assert_nothing_leaked("");
 }

@@ -1,5 +1,6 @@
 //! What authenticating takes from the settings and from chance; one warning where it says secrets in the clear.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
@@ -10,12 +11,15 @@ use sha2::{Digest, Sha256};
 use super::handshake::Refusal;
 use super::refused::LoginKey;
 use super::sasl::Authentication;
+use super::transport::Dial;
 use crate::config::ClientConfig;
 use crate::config::security::{SaslMechanism, SecurityProtocol};
 use crate::wire::api::BrokerVersions;
 
 /// All that logging in on one connection takes, first or again.
 pub(super) struct Credentials {
+    /// The way to a token endpoint.
+    pub(super) dial: Arc<dyn Dial>,
     mechanism: SaslMechanism,
     client_id: String,
     host: String,
@@ -24,7 +28,12 @@ pub(super) struct Credentials {
 
 impl Credentials {
     /// What the settings say, if the protocol has SASL.
-    pub(super) fn new(config: &ClientConfig, host: &str, versions: &BrokerVersions) -> Result<Option<Self>, Refusal> {
+    pub(super) fn new(
+        config: &ClientConfig,
+        dial: &Arc<dyn Dial>,
+        host: &str,
+        versions: &BrokerVersions,
+    ) -> Result<Option<Self>, Refusal> {
         if !config.security.protocol.has_sasl() {
             return Ok(None);
         }
@@ -32,7 +41,7 @@ impl Credentials {
         let mechanism = config.security.sasl.clone().ok_or_else(missing)?;
         warn_of_plaintext(config.security.protocol, &mechanism);
         let (client_id, host) = (config.client_id.clone(), host.to_owned());
-        Ok(Some(Self { mechanism, client_id, host, versions: versions.clone() }))
+        Ok(Some(Self { dial: Arc::clone(dial), mechanism, client_id, host, versions: versions.clone() }))
     }
 
     /// Names this login at this broker without telling the secrets: they are hashed. `None` where they change with time.

@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use super::driver::Driver;
 use super::failure::Peer;
@@ -77,7 +78,7 @@ async fn shake_hands(
         let mut frames = Frames::default();
         if let Some(versions) = exchange(&mut handshake, &mut stream, &mut frames).await? {
             *stage = "authenticating";
-            let Some(credentials) = Credentials::new(config, host, &versions)? else {
+            let Some(credentials) = Credentials::new(config, &environment.dial, host, &versions)? else {
                 return Ok((stream, frames, versions, None));
             };
             let lifetime = log_in(&credentials, port, &mut stream, &mut frames).await?;
@@ -114,9 +115,12 @@ async fn exchange(
     }
 }
 
+/// In one piece, and without leaving a copy of it behind: it may hold a password.
 async fn write(stream: &mut Box<dyn Stream>, frame: RequestFrame) -> io::Result<()> {
-    let mut bytes = frame.head.freeze().chain(frame.tail.into_iter().flatten().collect::<bytes::Bytes>());
-    stream.write_all_buf(&mut bytes).await?;
+    let mut whole = Zeroizing::new(Vec::with_capacity(frame.wire_len()));
+    whole.extend_from_slice(&frame.head);
+    frame.tail.iter().for_each(|slice| whole.extend_from_slice(slice));
+    stream.write_all(&whole).await?;
     stream.flush().await
 }
 
@@ -182,7 +186,7 @@ async fn authenticate(
     loop {
         next = match next {
             Next::Done(lifetime) => return Ok(lifetime),
-            Next::Do(chore) => authentication.handle_product(chore.run().await)?,
+            Next::Do(chore) => authentication.handle_product(chore.run(&*credentials.dial).await)?,
             Next::Send(mut frame) => {
                 frame.set_correlation_id(0);
                 let lost = |e: io::Error| Refusal::Peer(format!("the connection was lost while authenticating: {e}"));

@@ -1,5 +1,6 @@
 //! Logs in again on a connection before its login expires (KIP-368), between requests and without losing one.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use super::handshake::Refusal;
 use super::login::Credentials;
 use super::mux::Mux;
 use super::sasl::{Authentication, Chore, Next, Product};
-use super::transport::BoxFuture;
+use super::transport::{BoxFuture, Dial};
 
 /// The part of a login's life after which it is renewed, in thousandths: by chance, so that a thousand connections that
 /// were opened together do not log in together.
@@ -152,7 +153,10 @@ impl Renewal {
                 mux.submit_first(frame, now + self.patience, ours());
                 self.step = Step::Asking(authentication);
             }
-            Next::Do(chore) => self.step = Step::Doing(authentication, bounded(chore, self.patience)),
+            Next::Do(chore) => {
+                let dial = Arc::clone(&self.credentials.dial);
+                self.step = Step::Doing(authentication, bounded(chore, dial, self.patience));
+            }
             Next::Done(lifetime) => {
                 tracing::debug!(lifetime_ms = lifetime.map(|l| l.as_millis()), "logged in again");
                 // A broker that has stopped to limit logins is asked again once a year.
@@ -164,6 +168,6 @@ impl Renewal {
     }
 }
 
-fn bounded(chore: Chore, patience: Duration) -> BoxFuture<'static, Option<Product>> {
-    Box::pin(async move { tokio::time::timeout(patience, chore.run()).await.ok() })
+fn bounded(chore: Chore, dial: Arc<dyn Dial>, patience: Duration) -> BoxFuture<'static, Option<Product>> {
+    Box::pin(async move { tokio::time::timeout(patience, chore.run(&*dial)).await.ok() })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// A password, token or key. Prints as `…` in every format; its memory is overwritten when it is dropped.
 ///
@@ -16,11 +16,18 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
+    /// The parts one after the other, in memory of just that size: text that grows leaves copies behind.
+    pub(crate) fn concat(parts: &[&str]) -> Self {
+        Self::new(parts.concat())
+    }
+
     /// The text itself: for the wire, never for a message.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
+
+impl ZeroizeOnDrop for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -100,6 +100,6 @@ pub(super) static ROWS: &[Property] = &[
         "proxy.url",
         Kind::Url(FORM, |c, t| t.parse().map(|proxy| c.client.proxy = Some(proxy)).is_ok()),
         "",
-        "A SOCKS5 or HTTP proxy that every connection goes through and that looks names up; none by default. A name of ours.",
+        "A SOCKS5 or HTTP proxy for every connection, those to a token endpoint too, that looks names up; none by default. A name of ours.",
     ),
 ];

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::hash::Hash;
@@ -12,6 +13,7 @@ use super::msk::AwsKey;
 use super::oauth;
 use super::scram::Hashing;
 use crate::config::security::{AwsCredentials, OAuthBearer, Token};
+use crate::connection::transport::Dial;
 use crate::error::{Error, ErrorKind, Operation};
 
 /// Something that takes time.
@@ -33,11 +35,11 @@ pub(in crate::connection) enum Product {
 }
 
 impl Chore {
-    /// Does it. The caller bounds the time; safe to drop.
-    pub(in crate::connection) async fn run(self) -> Product {
+    /// Does it; `dial` is the way to a token endpoint. The caller bounds the time; safe to drop.
+    pub(in crate::connection) async fn run(self, dial: &dyn Dial) -> Product {
         match self {
             Self::Hash(hashing) => hash(hashing).await,
-            Self::Token(source) => match oauth::token(&source).await {
+            Self::Token(source) => match oauth::token(&source, dial).await {
                 Ok(token) => Product::Token(token),
                 Err(error) => Product::Failed(error),
             },
@@ -60,20 +62,18 @@ impl fmt::Debug for Chore {
 }
 
 async fn hash(hashing: Hashing) -> Product {
-    let key = CacheKey::of(&hashing);
-    if let Some(salted) = cache().get(&key) {
-        return Product::Salted(salted);
-    }
-    match tokio::task::spawn_blocking(move || hashing.run()).await {
-        Ok(salted) => {
-            cache().put(key, salted.clone());
-            Product::Salted(salted)
-        }
+    let place = cache().place(CacheKey::of(&hashing));
+    let hashed = place.get_or_try_init(|| tokio::task::spawn_blocking(move || hashing.run())).await;
+    match hashed {
+        Ok(salted) => Product::Salted(salted.clone()),
         Err(_) => Product::Failed(Error::new(Operation::Connect, ErrorKind::Closed, "", "the runtime shuts down")),
     }
 }
 
-/// Hashed passwords of this process: a hundred connections of one user hash once, not a hundred times.
+/// Where a hashed password is, or will be: whoever comes while it is being hashed waits for it.
+type Place = Arc<OnceCell<Zeroizing<Vec<u8>>>>;
+
+/// Hashed passwords of this process: a hundred connections of one user hash once, not a hundred times, together too.
 static CACHE: Mutex<Cache> = Mutex::new(Cache(VecDeque::new()));
 /// Users times brokers' salts; the oldest goes first.
 const CACHED: usize = 64;
@@ -82,7 +82,7 @@ fn cache() -> MutexGuard<'static, Cache> {
     CACHE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Cache(VecDeque<(CacheKey, Zeroizing<Vec<u8>>)>);
+struct Cache(VecDeque<(CacheKey, Place)>);
 
 /// All that goes into the hash, itself hashed, so that the cache keeps no password.
 #[derive(PartialEq, Eq)]
@@ -90,28 +90,30 @@ struct CacheKey(Vec<u8>);
 
 impl CacheKey {
     fn of(hashing: &Hashing) -> Self {
-        let mut all = Zeroizing::new(vec![hashing.hash as u8]);
+        let (salt, password) = (&hashing.salt, hashing.password.expose());
+        // Room for all of it: memory that grows leaves copies behind.
+        let mut all = Zeroizing::new(Vec::with_capacity(16 + salt.len() + password.len()));
+        all.push(hashing.hash as u8);
         all.extend_from_slice(&hashing.iterations.to_be_bytes());
-        all.extend_from_slice(&u64::try_from(hashing.salt.len()).unwrap_or(u64::MAX).to_be_bytes());
-        all.extend_from_slice(&hashing.salt);
-        all.extend_from_slice(hashing.password.expose().as_bytes());
+        all.extend_from_slice(&u64::try_from(salt.len()).unwrap_or(u64::MAX).to_be_bytes());
+        all.extend_from_slice(salt);
+        all.extend_from_slice(password.as_bytes());
         Self(Hash::Sha256.digest(&all).to_vec())
     }
 }
 
 impl Cache {
-    fn get(&self, key: &CacheKey) -> Option<Zeroizing<Vec<u8>>> {
-        self.0.iter().find(|(of, _)| of == key).map(|(_, salted)| salted.clone())
-    }
-
-    fn put(&mut self, key: CacheKey, salted: Zeroizing<Vec<u8>>) {
-        if self.0.iter().any(|(of, _)| *of == key) {
-            return;
+    /// The place of this hash, empty if it is new.
+    fn place(&mut self, key: CacheKey) -> Place {
+        if let Some((_, place)) = self.0.iter().find(|(of, _)| *of == key) {
+            return Arc::clone(place);
         }
         if self.0.len() >= CACHED {
             self.0.pop_front();
         }
-        self.0.push_back((key, salted));
+        let place = Place::default();
+        self.0.push_back((key, Arc::clone(&place)));
+        place
     }
 }
 
@@ -131,22 +133,39 @@ mod tests {
             let Product::Salted(salted) = hash(hashing("pencil", b"salt", 4096)).await else { panic!("not hashed") };
             assert_eq!(salted, expected);
         }
-        let key = |h: Hashing| CacheKey::of(&h);
-        assert!(cache().get(&key(hashing("pencil", b"salt", 4096))).is_some());
+        let is_hashed = |h: Hashing| cache().place(CacheKey::of(&h)).initialized();
+        assert!(is_hashed(hashing("pencil", b"salt", 4096)));
         for other in
             [hashing("pencil", b"salt", 4097), hashing("pencil", b"sal", 4096), hashing("Pencil", b"salt", 4096)]
         {
-            assert!(cache().get(&key(other)).is_none());
+            assert!(!is_hashed(other));
         }
+    }
+
+    #[tokio::test]
+    async fn those_who_come_together_hash_once_and_one_who_leaves_holds_up_nobody() {
+        let wanted = || hashing("together", b"salt", 20_000);
+        let place = cache().place(CacheKey::of(&wanted()));
+        tokio::select! {
+            biased;
+            _ = hash(wanted()) => panic!("hashed before it was waited for"),
+            () = std::future::ready(()) => {}
+        }
+        assert!(!place.initialized(), "whoever began has left");
+        let (Product::Salted(a), Product::Salted(b)) = tokio::join!(hash(wanted()), hash(wanted())) else {
+            panic!("not hashed")
+        };
+        assert!(a == b && place.get() == Some(&a), "both have what is in the one place");
     }
 
     #[test]
     fn the_cache_is_bounded() {
         let mut cache = Cache(VecDeque::new());
+        let key = |n: usize| CacheKey(vec![u8::try_from(n).unwrap()]);
         for n in 0..CACHED + 5 {
-            cache.put(CacheKey(vec![u8::try_from(n).unwrap()]), Zeroizing::new(vec![1]));
+            cache.place(key(n)).set(Zeroizing::new(vec![1])).unwrap();
         }
         assert_eq!(cache.0.len(), CACHED);
-        assert!(cache.get(&CacheKey(vec![0])).is_none() && cache.get(&CacheKey(vec![68])).is_some());
+        assert!(cache.place(key(68)).initialized() && !cache.place(key(0)).initialized());
     }
 }

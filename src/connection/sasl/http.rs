@@ -1,17 +1,21 @@
 //! One HTTPS request and its answer, of bounded size: all of HTTP that a token endpoint needs.
 
 use std::fmt;
+use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use zeroize::Zeroizing;
 
 use crate::config::security::{Secret, Security, SecurityProtocol, TlsConfig};
 use crate::connection::handshake::Refusal;
 use crate::connection::tls;
+use crate::connection::transport::Dial;
 use crate::error::{Error, ErrorKind, Operation, Result};
 
 /// Tokens are a few kilobytes; an answer beyond this is none.
 const LARGEST: usize = 64 * 1024;
+/// What is read at once.
+const CHUNK: usize = 16 * 1024;
 
 /// Where to ask: an `https` URL, taken apart.
 pub(super) struct Endpoint {
@@ -29,7 +33,7 @@ impl fmt::Display for Endpoint {
 /// What came back.
 pub(super) struct Answer {
     pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Zeroizing<Vec<u8>>,
 }
 
 impl Endpoint {
@@ -57,25 +61,39 @@ impl Endpoint {
     }
 }
 
-/// Sends a form and reads the answer. The caller bounds the time.
-pub(super) async fn post(endpoint: &Endpoint, tls: &TlsConfig, authorization: &Secret, form: &str) -> Result<Answer> {
+/// Sends a form and reads the answer, the way brokers are reached: through a proxy, if there is one. The caller bounds
+/// the time.
+pub(super) async fn post(
+    endpoint: &Endpoint,
+    dial: &dyn Dial,
+    tls: &TlsConfig,
+    authorization: &Secret,
+    form: &str,
+) -> Result<Answer> {
     let network =
         |e: &dyn fmt::Display| Error::new(Operation::Connect, ErrorKind::Network, endpoint.to_string(), e.to_string());
-    let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(|e| network(&e))?;
+    let stream = dial.dial(&endpoint.host, endpoint.port).await.map_err(|e| not_dialled(endpoint, &e))?;
     let security = Security { protocol: SecurityProtocol::Ssl, tls: tls.clone(), sasl: None };
-    let secured = tls::secure(&security, &endpoint.host, Box::new(stream)).await;
+    let secured = tls::secure(&security, &endpoint.host, stream).await;
     let mut stream = secured.map_err(|refusal| refused(endpoint, refusal))?;
     let host = crate::connection::display_address(&endpoint.host, endpoint.port);
-    let request = Secret::new(format!(
-        "POST {} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
-         Accept: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{form}",
-        endpoint.path,
+    let length = form.len().to_string();
+    let request = Secret::concat(&[
+        "POST ",
+        &endpoint.path,
+        " HTTP/1.1\r\nHost: ",
+        &host,
+        "\r\nAuthorization: ",
         authorization.expose(),
-        form.len(),
-    ));
+        "\r\nContent-Type: application/x-www-form-urlencoded\r\nAccept: application/json\r\nContent-Length: ",
+        &length,
+        "\r\nConnection: close\r\n\r\n",
+        form,
+    ]);
     stream.write_all(request.expose().as_bytes()).await.map_err(|e| network(&e))?;
     stream.flush().await.map_err(|e| network(&e))?;
-    let mut answer = Vec::new();
+    // It holds a token: room for all of it, since a buffer that grows leaves copies behind.
+    let mut answer = Zeroizing::new(Vec::with_capacity(LARGEST + CHUNK));
     loop {
         match answered(&answer) {
             Ok(Some(answer)) => return Ok(answer),
@@ -84,11 +102,20 @@ pub(super) async fn post(endpoint: &Endpoint, tls: &TlsConfig, authorization: &S
                 return Err(Error::new(Operation::Connect, ErrorKind::Protocol, endpoint.to_string(), why));
             }
         }
-        let read = (&mut stream).take(16 * 1024).read_buf(&mut answer).await;
+        let read = (&mut stream).take(CHUNK as u64).read_buf(&mut *answer).await;
         if read.map_err(|e| network(&e))? == 0 {
             return Err(network(&"it closed the connection in the middle of its answer"));
         }
     }
+}
+
+/// A proxy that refuses our user does so again.
+fn not_dialled(endpoint: &Endpoint, e: &io::Error) -> Error {
+    let kind = match e.kind() {
+        io::ErrorKind::PermissionDenied => ErrorKind::Security,
+        _ => ErrorKind::Network,
+    };
+    Error::new(Operation::Connect, kind, endpoint.to_string(), e.to_string())
 }
 
 fn refused(endpoint: &Endpoint, refusal: Refusal) -> Error {
@@ -125,7 +152,7 @@ fn answered(bytes: &[u8]) -> std::result::Result<Option<Answer>, &'static str> {
     let body = match length {
         _ if is_chunked => unchunked(rest)?,
         Some(length) if length > LARGEST => return Err("its answer is larger than 64 KiB"),
-        Some(length) => rest.get(..length).map(<[u8]>::to_vec),
+        Some(length) => rest.get(..length).map(|body| Zeroizing::new(body.to_vec())),
         // Neither: it ends with the connection, which no endpoint needs that was asked in HTTP/1.1.
         None => return Err("its answer does not tell its length"),
     };
@@ -133,8 +160,8 @@ fn answered(bytes: &[u8]) -> std::result::Result<Option<Answer>, &'static str> {
 }
 
 /// RFC 9112 section 7.1, trailers left unread.
-fn unchunked(mut rest: &[u8]) -> std::result::Result<Option<Vec<u8>>, &'static str> {
-    let mut body = Vec::new();
+fn unchunked(mut rest: &[u8]) -> std::result::Result<Option<Zeroizing<Vec<u8>>>, &'static str> {
+    let mut body = Zeroizing::new(Vec::with_capacity(rest.len()));
     loop {
         let Some(end) = rest.windows(2).position(|window| window == b"\r\n") else { return Ok(None) };
         let size = std::str::from_utf8(rest.get(..end).unwrap_or_default()).ok();
@@ -186,11 +213,11 @@ mod tests {
             for cut in 0..text.len() {
                 // The chunked answer is whole once its last size has come.
                 if let Some(answer) = answered(&text.as_bytes()[..cut]).unwrap() {
-                    assert_eq!(answer.body, body.as_bytes());
+                    assert_eq!(*answer.body, body.as_bytes());
                     assert!(text[cut..].chars().all(|c| matches!(c, '\r' | '\n')), "{cut}");
                 }
             }
-            assert_eq!(answered(text.as_bytes()).unwrap().unwrap().body, body.as_bytes());
+            assert_eq!(answered(text.as_bytes()).unwrap().unwrap().body[..], *body.as_bytes());
         }
     }
 

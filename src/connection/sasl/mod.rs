@@ -4,6 +4,7 @@ mod chore;
 mod hash;
 #[cfg(feature = "tls")]
 mod http;
+mod message;
 mod msk;
 mod oauth;
 #[cfg(feature = "tls")]
@@ -23,10 +24,10 @@ pub(super) use chore::{Chore, Product};
 use super::handshake::Refusal;
 use crate::config::security::{OAuthBearer, SaslMechanism, Secret};
 use crate::error::ErrorCode;
+use crate::wire::StrBytes;
 use crate::wire::api::BrokerVersions;
-use crate::wire::frame::{RequestFrame, decode_response};
+use crate::wire::frame::{EncodeError, RequestFrame, decode_response};
 use crate::wire::messages::{ApiKey, SaslAuthenticateRequest, SaslHandshakeRequest, SaslHandshakeResponse};
-use crate::wire::{Request, StrBytes};
 use hash::Hash;
 use scram::{Scram, printable};
 
@@ -100,7 +101,8 @@ impl Authentication {
     fn handshake(&mut self) -> Result<Next, Refusal> {
         self.turn = Turn::Handshake;
         let name = StrBytes::from_static_str(self.mechanism.name());
-        self.send(1, &SaslHandshakeRequest::default().with_mechanism(name))
+        let request = SaslHandshakeRequest::default().with_mechanism(name);
+        RequestFrame::encode(&self.client_id, 1, &request).map(Next::Send).map_err(not_encoded)
     }
 
     /// The answer to the last request, without its length bytes.
@@ -150,14 +152,14 @@ impl Authentication {
             (_, None) => return Err(out_of_turn()),
         };
         self.turn = Turn::Verdict;
-        self.say(&message)
+        self.say(message)
     }
 
     fn first_of_scram(&mut self, hash: Hash, username: &str, password: &Secret) -> Result<Next, Refusal> {
         let scram = Scram::new(hash, username, password, self.nonce.clone()).map_err(Refusal::Invalid)?;
         let first = scram.first();
         self.turn = Turn::Scram(scram);
-        self.say(&first)
+        self.say(first)
     }
 
     /// The server's message, or the empty one that ends most mechanisms.
@@ -175,7 +177,7 @@ impl Authentication {
             Turn::Verdict if is_token && !message.is_empty() => {
                 // RFC 7628: the refusal comes as a message that is answered with one byte; the error follows.
                 self.turn = Turn::TokenRefused(printable(&String::from_utf8_lossy(message)));
-                self.say(&Secret::new("\u{1}"))
+                self.say(Secret::new("\u{1}"))
             }
             Turn::Verdict => Ok(Next::Done(lifetime)),
             Turn::TokenRefused(reason) => {
@@ -191,7 +193,7 @@ impl Authentication {
             (Product::Failed(error), _) => Err(Refusal::Credentials(error)),
             (Product::Salted(salted), Turn::Scram(scram)) => {
                 let proof = scram.handle_salted(&salted).map_err(Refusal::Protocol)?;
-                self.say(&proof)
+                self.say(proof)
             }
             (Product::Token(token), Turn::Credentials) => {
                 self.ready = Some(oauth::message(&token).map_err(Refusal::Invalid)?);
@@ -207,14 +209,8 @@ impl Authentication {
         }
     }
 
-    fn say(&self, message: &Secret) -> Result<Next, Refusal> {
-        let bytes = Bytes::copy_from_slice(message.expose().as_bytes());
-        self.send(self.version, &SaslAuthenticateRequest::default().with_auth_bytes(bytes))
-    }
-
-    fn send<Q: Request>(&self, version: i16, request: &Q) -> Result<Next, Refusal> {
-        let frame = RequestFrame::encode(&self.client_id, version, request);
-        frame.map(Next::Send).map_err(|e| Refusal::Invalid(format!("{} v{}: {}", e.api, e.version, e.reason)))
+    fn say(&self, message: Secret) -> Result<Next, Refusal> {
+        message::frame(&self.client_id, self.version, message).map(Next::Send).map_err(not_encoded)
     }
 
     /// What the broker said, and which setting it is about.
@@ -239,6 +235,10 @@ impl Authentication {
         let detail = format!("{mechanism}{who}: {message}{reason}; check {check} (sasl.jaas.config)");
         Refusal::Authentication(code, detail)
     }
+}
+
+fn not_encoded(e: EncodeError) -> Refusal {
+    Refusal::Invalid(e.to_string())
 }
 
 fn malformed(malformed: crate::wire::Malformed) -> Refusal {

@@ -142,7 +142,7 @@ impl Presigned<'_> {
 }
 
 fn signing_key(secret: &Secret, day: &str, region: &str, service: &str) -> zeroize::Zeroizing<Vec<u8>> {
-    let first = Secret::new(format!("AWS4{}", secret.expose()));
+    let first = Secret::concat(&["AWS4", secret.expose()]);
     let mut key = Hash::Sha256.mac(first.expose().as_bytes(), day.as_bytes());
     for part in [region, service, "aws4_request"] {
         key = Hash::Sha256.mac(&key, part.as_bytes());
@@ -152,11 +152,15 @@ fn signing_key(secret: &Secret, day: &str, region: &str, service: &str) -> zeroi
 
 /// RFC 3986: everything but letters, digits and `-._~`.
 pub(super) fn percent_encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
+    // Room for the longest: the text may be a secret, and one that grows leaves copies behind.
+    let mut encoded = String::with_capacity(3 * text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            byte => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 /// UTC as `20130524T000000Z`.

@@ -6,15 +6,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::security::{OAuthBearer, Secret, Token, UnsecuredToken};
+use crate::connection::transport::Dial;
 use crate::error::Result;
 
 /// A token that is valid now.
-pub(super) async fn token(source: &OAuthBearer) -> Result<Token> {
+#[cfg_attr(not(feature = "tls"), allow(unused_variables))]
+pub(super) async fn token(source: &OAuthBearer, dial: &dyn Dial) -> Result<Token> {
     match source {
         OAuthBearer::Provider(source) => source.0.token().await,
         OAuthBearer::UnsecuredForTests(wanted) => Ok(unsecured(wanted, SystemTime::now())),
         #[cfg(feature = "tls")]
-        OAuthBearer::ClientCredentials(oidc) => super::oidc::token(oidc).await,
+        OAuthBearer::ClientCredentials(oidc) => super::oidc::token(oidc, dial).await,
         #[cfg(not(feature = "tls"))]
         OAuthBearer::ClientCredentials(_) => {
             let detail = "needs Milena built with its feature `tls`";
@@ -31,7 +33,7 @@ pub(super) fn message(token: &Token) -> std::result::Result<Secret, String> {
     if value.is_empty() || !value.bytes().all(is_token) {
         return Err("the token is empty or holds characters that no bearer token has".into());
     }
-    let mut message = format!("n,,\u{1}auth=Bearer {value}");
+    let mut message = vec!["n,,\u{1}auth=Bearer ", value];
     for (name, value) in &token.extensions {
         let is_name = !name.is_empty() && name != "auth" && name.bytes().all(|b| b.is_ascii_alphabetic());
         let is_value =
@@ -39,10 +41,10 @@ pub(super) fn message(token: &Token) -> std::result::Result<Secret, String> {
         if !is_name || !is_value {
             return Err(format!("the SASL extension `{}` is not legal (KIP-342)", super::printable(name)));
         }
-        message.push_str(&format!("\u{1}{name}={value}"));
+        message.extend(["\u{1}", name, "=", value]);
     }
-    message.push_str("\u{1}\u{1}");
-    Ok(Secret::new(message))
+    message.push("\u{1}\u{1}");
+    Ok(Secret::concat(&message))
 }
 
 /// A token without a signature, as `OAuthBearerUnsecuredJws` of Java.

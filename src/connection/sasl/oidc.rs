@@ -10,6 +10,7 @@ use super::http::{self, Answer, Endpoint};
 use super::msk::percent_encoded;
 use super::scram::printable;
 use crate::config::security::{Kept, KeptToken, OidcClientCredentials, Secret, TlsConfig, Token};
+use crate::connection::transport::Dial;
 use crate::error::{Error, ErrorKind, Operation, Recovery, Result};
 
 /// The part of a token's life after which the next one is asked for, while this one can still be used.
@@ -20,7 +21,7 @@ const UNKNOWN_LIFETIME: Duration = Duration::from_secs(60);
 /// The token that is kept, or a new one. Connections that open together ask once.
 ///
 /// When the endpoint fails while the kept token still lives, the kept one is used.
-pub(super) async fn token(oidc: &OidcClientCredentials) -> Result<Token> {
+pub(super) async fn token(oidc: &OidcClientCredentials, dial: &dyn Dial) -> Result<Token> {
     let mut place = oidc.kept.0.lock().await;
     let now = SystemTime::now();
     let kept = place.as_ref().filter(|kept| kept.of == *oidc);
@@ -29,7 +30,7 @@ pub(super) async fn token(oidc: &OidcClientCredentials) -> Result<Token> {
     {
         return Ok(kept.token.clone());
     }
-    match fetch(oidc, now).await {
+    match fetch(oidc, dial, now).await {
         Ok((token, refresh_at)) => {
             // Without a place of its own: one that holds itself would never be dropped.
             let of = OidcClientCredentials { kept: KeptToken::default(), ..oidc.clone() };
@@ -46,17 +47,18 @@ pub(super) async fn token(oidc: &OidcClientCredentials) -> Result<Token> {
     }
 }
 
-async fn fetch(oidc: &OidcClientCredentials, now: SystemTime) -> Result<(Token, SystemTime)> {
+async fn fetch(oidc: &OidcClientCredentials, dial: &dyn Dial, now: SystemTime) -> Result<(Token, SystemTime)> {
     const SETTING: &str = "sasl.oauthbearer.token.endpoint.url";
     let endpoint = Endpoint::parse(&oidc.token_endpoint).map_err(|why| Error::invalid(SETTING, why))?;
     // RFC 6749 section 2.3.1: both are encoded as in a form before they are joined.
     let (id, secret) = (percent_encoded(&oidc.client_id), Secret::new(percent_encoded(oidc.client_secret.expose())));
-    let joined = Secret::new(format!("{id}:{}", secret.expose()));
-    let authorization = Secret::new(format!("Basic {}", STANDARD.encode(joined.expose())));
+    let joined = Secret::concat(&[&id, ":", secret.expose()]);
+    let encoded = Secret::new(STANDARD.encode(joined.expose()));
+    let authorization = Secret::concat(&["Basic ", encoded.expose()]);
     let scope = oidc.scope.as_ref().map(|scope| format!("&scope={}", percent_encoded(scope)));
     let body = format!("grant_type=client_credentials{}", scope.unwrap_or_default());
     let tls = TlsConfig::default().with_roots(oidc.roots.clone());
-    let answer = http::post(&endpoint, &tls, &authorization, &body).await?;
+    let answer = http::post(&endpoint, dial, &tls, &authorization, &body).await?;
     read(answer, &endpoint, oidc, now)
 }
 
@@ -66,8 +68,7 @@ fn read(
     oidc: &OidcClientCredentials,
     now: SystemTime,
 ) -> Result<(Token, SystemTime)> {
-    let json: Option<Value> = serde_json::from_slice(&answer.body).ok();
-    let text = |name: &str| json.as_ref().and_then(|json| json.get(name)?.as_str());
+    let mut json: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let fail = |recovery, why: String| {
         let error = Error::new(Operation::Connect, ErrorKind::Security, endpoint.to_string(), why);
         Err(error.with_recovery(recovery))
@@ -80,12 +81,15 @@ fn read(
         }
         status @ (408 | 429 | 500..) => return fail(Recovery::Retry, format!("it answered with status {status}")),
         status => {
-            let code = printable(text("error").unwrap_or("no reason given"));
+            let code = json.as_ref().and_then(|json| json.get("error")?.as_str());
+            let code = printable(code.unwrap_or("no reason given"));
             let why = format!("it refused with status {status} ({code}); check the client id, secret and scope");
             return fail(Recovery::Reconfigure, why);
         }
     }
-    let Some(value) = text("access_token").filter(|token| !token.is_empty()) else {
+    // Taken, not copied: what is left of the answer is not overwritten.
+    let token = json.as_mut().and_then(|json| Some(json.get_mut("access_token")?.take()));
+    let Some(Value::String(value)) = token.filter(|token| token.as_str() != Some("")) else {
         return fail(Recovery::Reconfigure, "its answer holds no access_token".into());
     };
     let seconds = json.as_ref().and_then(|json| json.get("expires_in")?.as_u64());
@@ -104,7 +108,7 @@ mod tests {
     fn read_of(status: u16, body: &str) -> Result<(Token, SystemTime)> {
         let oidc = OidcClientCredentials::new("https://id/token", "me", "canary");
         let endpoint = Endpoint::parse(&oidc.token_endpoint).unwrap();
-        read(Answer { status, body: body.as_bytes().to_vec() }, &endpoint, &oidc, SystemTime::UNIX_EPOCH)
+        read(Answer { status, body: body.as_bytes().to_vec().into() }, &endpoint, &oidc, SystemTime::UNIX_EPOCH)
     }
 
     #[test]

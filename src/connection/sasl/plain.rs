@@ -7,7 +7,7 @@ pub(super) fn message(username: &str, password: &Secret) -> Result<Secret, Strin
     if username.is_empty() || username.contains('\0') || password.expose().contains('\0') {
         return Err("sasl.username is empty, or it or sasl.password holds a zero byte".into());
     }
-    Ok(Secret::new(format!("\0{username}\0{}", password.expose())))
+    Ok(Secret::concat(&["\0", username, "\0", password.expose()]))
 }
 
 #[cfg(test)]

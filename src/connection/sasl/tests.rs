@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::security::UnsecuredToken;
+use crate::connection::transport::TcpDial;
 use crate::wire::frame::encode_response;
 use crate::wire::messages::api_versions_response::ApiVersion;
 use crate::wire::messages::{ApiVersionsResponse, SaslAuthenticateResponse};
@@ -37,7 +38,7 @@ fn answer(code: i16, words: &'static str, bytes: &'static [u8], lifetime_ms: i64
 /// The bytes of a request's frame, to look for what it says.
 fn sent(next: Result<Next, Refusal>) -> Vec<u8> {
     match next {
-        Ok(Next::Send(frame)) => frame.head.to_vec(),
+        Ok(Next::Send(frame)) => [&frame.head[..], &frame.tail.concat()].concat(),
         Ok(Next::Do(chore)) => panic!("{chore:?} instead of a request"),
         Ok(Next::Done(_)) => panic!("done instead of a request"),
         Err(refusal) => panic!("{refusal:?}"),
@@ -93,7 +94,7 @@ async fn a_refused_token_is_answered_before_the_error_is_read() {
     let token = UnsecuredToken { subject: "alice".into(), lifetime: Duration::from_secs(60) };
     let mut token = authentication(&SaslMechanism::OAuthBearer(OAuthBearer::UnsecuredForTests(token)));
     let Ok(Next::Do(chore)) = token.begin() else { panic!("no chore") };
-    let hello = sent(token.handle_product(chore.run().await));
+    let hello = sent(token.handle_product(chore.run(&TcpDial).await));
     assert!(hello.ends_with(b"OAUTHBEARER"), "the token was got before anything was said");
     sent(token.handle_frame(handshake(0, &[])));
     let reply = sent(token.handle_frame(answer(0, "", b"{\"status\":\"invalid_token\"}", 0)));
@@ -126,7 +127,7 @@ async fn a_server_that_lies_in_scram_is_not_trusted() {
         panic!("no chore")
     };
     assert_eq!(format!("{chore:?}"), "hashing the password");
-    let proof = sent(login.handle_product(chore.run().await));
+    let proof = sent(login.handle_product(chore.run(&TcpDial).await));
     assert!(!proof.windows(6).any(|w| w == b"canary"));
     let words = refusal(login.handle_frame(answer(0, "", b"v=AAAA", 0)));
     assert!(words.contains("does not know the password") && !words.contains("canary"), "{words}");
