@@ -41,7 +41,9 @@ pub(super) fn over(key: i16) -> Value {
         9 => json!({"groupId": "apis", "topics": [{"name": "$topic", "partitionIndexes": [0]}], "groups": [{
             "groupId": "apis", "memberId": {"=": null}, "memberEpoch": -1, "topics": listed}]}),
         10 => json!({"key": "apis", "keyType": "$coordinator", "coordinatorKeys": ["apis-state:$id:0"]}),
-        11 => json!({"groupId": "apis-classic-$version", "memberId": ""}),
+        // The second time around it waits for the member of the first, who will not come.
+        11 => json!({"groupId": "apis-classic-$version", "memberId": "", "sessionTimeoutMs": 1000,
+            "rebalanceTimeoutMs": 1000}),
         12..=14 => json!({"groupId": "apis-classic-3"}),
         15 => json!({"groups": ["apis"]}),
         16 => json!({"statesFilter": {"=": []}, "typesFilter": {"=": []}}),

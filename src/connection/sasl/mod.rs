@@ -31,6 +31,9 @@ use crate::wire::messages::{ApiKey, SaslAuthenticateRequest, SaslHandshakeReques
 use hash::Hash;
 use scram::{Scram, printable};
 
+/// The longest answer that is looked at: what a broker says here is kept and copied several times, and is short.
+const LONGEST_ANSWER: usize = 64 * 1024;
+
 /// What to do next. Holds secrets: it has no `Debug`.
 pub(super) enum Next {
     /// Write this; its answer goes to [`Authentication::handle_frame`].
@@ -107,6 +110,12 @@ impl Authentication {
 
     /// The answer to the last request, without its length bytes.
     pub(super) fn handle_frame(&mut self, frame: Bytes) -> Result<Next, Refusal> {
+        if frame.len() > LONGEST_ANSWER {
+            let len = frame.len();
+            return Err(Refusal::Protocol(format!(
+                "an answer of {len} bytes to SASL, of which {LONGEST_ANSWER} are read"
+            )));
+        }
         if let Turn::Handshake = self.turn {
             let answer = decode_response::<SaslHandshakeRequest>(1, frame).map_err(malformed)?;
             return self.handle_handshake(&answer);

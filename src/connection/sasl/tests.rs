@@ -73,6 +73,15 @@ fn a_lifetime_that_is_none_is_none() {
 }
 
 #[test]
+fn an_answer_longer_than_any_broker_gives_is_not_read() {
+    let long: &[u8] = Vec::leak(vec![b'x'; LONGEST_ANSWER + 1]);
+    let mut plain = authentication(&plain());
+    sent(plain.begin());
+    sent(plain.handle_frame(handshake(0, &["PLAIN"])));
+    assert!(refusal(plain.handle_frame(answer(0, "", long, 0))).contains("bytes to SASL"));
+}
+
+#[test]
 fn a_mechanism_the_broker_lacks_is_told_with_those_it_has() {
     let words = refusal(authentication(&plain()).handle_frame(handshake(33, &["SCRAM-SHA-256", "GSSAPI"])));
     assert!(words.contains("sasl.mechanism=PLAIN is not enabled; it offers SCRAM-SHA-256, GSSAPI"), "{words}");
