@@ -182,7 +182,7 @@ impl Driver {
     /// Uses the connection there is, or has one made.
     fn connect(&mut self, now: Instant, broker: BrokerId) {
         if self.connections.get(&broker).is_some_and(|connection| !connection.is_closed()) {
-            return self.sender.handle_connected(now, broker, true);
+            return self.sender.handle_connected(now, broker, Ok(()));
         }
         let cluster = self.cluster.clone();
         self.waits.start(async move { Job::Connected(broker, cluster.connection(broker, Lane::Data).await) });
@@ -214,8 +214,8 @@ impl Driver {
             Done::Answered(id, version, connection, Ok(frame)) => self.answered(now, id, version, &connection, frame),
             Done::Answered(id, _, connection, Err(error)) => self.unanswered(now, id, &connection, &error),
             Done::Job(Job::Connected(broker, result)) => {
-                self.sender.handle_connected(now, broker, result.is_ok());
-                result.into_iter().for_each(|connection| drop(self.connections.insert(broker, connection)));
+                let made = result.map(|connection| drop(self.connections.insert(broker, connection)));
+                self.sender.handle_connected(now, broker, made);
             }
             Done::Job(Job::Transaction(answer, is_late)) => self.transaction_answered(now, answer, is_late),
             Done::Job(Job::Identity(Ok(identity))) => self.sender.handle_identity(now, identity),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::delivery::Outcome;
 use super::packer::Packer;
 use super::partitioner::mix;
-use crate::error::{Error, ErrorKind, Operation};
+use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::types::{BrokerId, ProducerIdentity, TopicName, TopicPartition};
 use batch::Ordinal;
 use partition::Partition;
@@ -78,6 +78,8 @@ struct Broker {
     cursor: usize,
     connect_after: Option<Instant>,
     is_connecting: bool,
+    /// Why the last connection could not be made.
+    refusal: Option<Error>,
 }
 
 #[derive(Debug)]
@@ -184,12 +186,13 @@ impl Sender {
     }
 
     /// The connection that [`poll_connect`](Self::poll_connect) asked for is there, or could not be made.
-    pub(super) fn handle_connected(&mut self, now: Instant, id: BrokerId, is_connected: bool) {
+    pub(super) fn handle_connected(&mut self, now: Instant, id: BrokerId, result: Result<()>) {
         let wait = self.backoff(0);
         let broker = self.brokers.entry(id).or_default();
         broker.is_connecting = false;
-        broker.is_connected = is_connected;
-        broker.connect_after = (!is_connected).then_some(now + wait);
+        broker.is_connected = result.is_ok();
+        broker.connect_after = result.is_err().then_some(now + wait);
+        broker.refusal = result.err();
     }
 
     /// The connection is gone. Its requests are reported one by one with [`handle_unknown`](Self::handle_unknown).
@@ -228,9 +231,12 @@ impl Sender {
             Some(_) => "delivery.timeout.ms has passed without an acknowledgement",
         };
         let error = Error::new(Operation::Produce, ErrorKind::Timeout, self.partitions[p].tp.to_string(), detail);
-        let error = match &batch.cause {
-            Some(cause) => error.with_source(cause.clone()),
-            None => error,
+        // A broker that lets us in no more tells more than how the last request to it ended.
+        let refusal = self.partitions[p].leader.and_then(|leader| self.brokers.get(&leader)?.refusal.as_ref());
+        let error = match (refusal, &batch.cause) {
+            (Some(refusal), _) => error.with_recovery(refusal.recovery()).with_source(refusal.clone()),
+            (None, Some(cause)) => error.with_source(cause.clone()),
+            (None, None) => error,
         };
         self.fail(p, batch, error.with_maybe_applied(may_be_written));
     }

@@ -68,7 +68,7 @@ impl Bench {
     fn add(&mut self, topic: &str, partition: i32, leader: i32) -> usize {
         let p = self.sender.add_partition(TopicPartition::new(topic, partition));
         self.sender.set_leader(self.now, p, Some(BrokerId(leader)));
-        self.sender.handle_connected(self.now, BrokerId(leader), true);
+        self.sender.handle_connected(self.now, BrokerId(leader), Ok(()));
         p
     }
 
@@ -173,7 +173,7 @@ fn retry_keeps_bytes_and_sequence_after_leader_moves() {
     let first = bench.request();
     bench.reply(&first, ErrorCode::NOT_LEADER_OR_FOLLOWER, -1);
     assert!(bench.poll().is_none(), "the backoff was skipped");
-    bench.sender.handle_connected(bench.now, BrokerId(2), true);
+    bench.sender.handle_connected(bench.now, BrokerId(2), Ok(()));
     bench.sender.set_leader(bench.now, 0, Some(BrokerId(2)));
     let second = bench.request();
     assert_eq!(second.broker, BrokerId(2));
@@ -429,11 +429,28 @@ fn a_broker_that_is_not_connected_is_connected_once_and_again_after_a_wait() {
     bench.push(0, 1);
     assert_eq!(bench.sender.poll_connect(bench.now), Some(BrokerId(1)));
     assert_eq!(bench.sender.poll_connect(bench.now), None);
-    bench.sender.handle_connected(bench.now, BrokerId(1), false);
+    bench.sender.handle_connected(bench.now, BrokerId(1), Err(lost()));
     assert_eq!(bench.sender.poll_connect(bench.now), None);
     assert!(bench.sender.poll_timeout().unwrap() <= bench.now + 120 * MS);
     bench.pass(200);
     assert_eq!(bench.sender.poll_connect(bench.now), Some(BrokerId(1)));
+}
+
+#[test]
+fn a_batch_given_up_while_its_broker_lets_nobody_in_says_why() {
+    let mut bench = Bench::new(Numbering::Idempotent);
+    bench.push(0, 1);
+    let request = bench.request();
+    bench.sender.handle_disconnected(BrokerId(1));
+    bench.lose(&request);
+    bench.pass(2_000);
+    assert_eq!(bench.sender.poll_connect(bench.now), Some(BrokerId(1)));
+    let refused = Error::broker(Operation::Connect, ErrorCode::SASL_AUTHENTICATION_FAILED, "broker 1");
+    bench.sender.handle_connected(bench.now, BrokerId(1), Err(refused.clone()));
+    bench.pass(120_000);
+    let error = bench.ended[0].1.as_ref().unwrap_err();
+    assert!(error.to_string().contains("SASL_AUTHENTICATION_FAILED") && error.maybe_applied(), "{error}");
+    assert_eq!((error.kind(), error.recovery()), (ErrorKind::Timeout, refused.recovery()));
 }
 
 #[test]
