@@ -179,6 +179,7 @@ async fn refused_certificates(kafka: &SecuredKafka) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ports_and_settings_that_do_not_match_are_named() {
+    let _traced = traced();
     let kafka = newest();
     // A key is got before the broker is asked whether it knows the mechanism, so this one is given.
     let unknown = SaslMechanism::AwsMskIam(AwsMskIam {
