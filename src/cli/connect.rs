@@ -51,20 +51,29 @@ pub(super) async fn partitions(
     }
 }
 
-/// Resolves when the process is asked to end (interrupt or terminate).
-pub(super) async fn asked_to_end() {
-    let interrupted = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                biased;
-                _ = interrupted => {}
-                _ = terminated.recv() => {}
-            }
-            return;
+/// Resolves when the process is asked to end (interrupt or terminate): from this call on, not only once it is polled.
+#[cfg(unix)]
+pub(super) fn asked_to_end() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    async fn heard(signal: Option<Signal>) {
+        match signal {
+            Some(mut signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
         }
     }
-    let _ = interrupted.await;
+    let interrupted = heard(signal(SignalKind::interrupt()).ok());
+    let terminated = heard(signal(SignalKind::terminate()).ok());
+    async move {
+        tokio::select! {
+            biased;
+            () = interrupted => {}
+            () = terminated => {}
+        }
+    }
+}
+
+/// Resolves when the process is asked to end.
+#[cfg(not(unix))]
+pub(super) async fn asked_to_end() {
+    let _ = tokio::signal::ctrl_c().await;
 }

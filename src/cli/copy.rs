@@ -45,10 +45,16 @@ pub(super) async fn run(options: CopyOptions) -> Outcome {
         None => job.flush_every(options.checkpoint_interval),
     };
     let began = Instant::now();
-    let handle = job.start().await?;
+    // Heard before anything is begun: whoever ends it right after its first checkpoint ends it well.
+    let mut end = std::pin::pin!(connect::asked_to_end());
+    let handle = tokio::select! {
+        biased;
+        () = &mut end => return Ok(()),
+        started = job.start() => started?,
+    };
     let progress = handle.progress().clone();
     let shown = tokio::spawn(show(progress.clone()));
-    let outcome = until_ended(handle).await;
+    let outcome = until_ended(handle, end).await;
     shown.abort();
     summary(&progress, began.elapsed());
     outcome
@@ -65,13 +71,13 @@ fn bound_memory(settings: &mut Resolved) {
 }
 
 /// Stops with a last checkpoint when asked to.
-async fn until_ended(handle: JobHandle) -> Outcome {
+async fn until_ended(handle: JobHandle, end: impl Future<Output = ()>) -> Outcome {
     let stop = handle.stopper();
     let mut running = std::pin::pin!(handle.wait());
     tokio::select! {
         biased;
         ended = &mut running => return Ok(ended?),
-        () = connect::asked_to_end() => stop.stop(),
+        () = end => stop.stop(),
     }
     Ok(running.await?)
 }
