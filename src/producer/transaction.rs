@@ -295,7 +295,8 @@ impl PreparedProducer {
         self.producer
     }
 
-    /// Whether the next `begin` sends InitProducerId. See [`TransactionalProducer::has_late_init`] for when that matters.
+    /// Whether the next `begin` sends InitProducerId however the transaction is ended. See
+    /// [`TransactionalProducer::has_late_init`] for when that matters.
     pub fn needs_init(&self) -> bool {
         self.needs_init
     }
