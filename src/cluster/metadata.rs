@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::trust::{Unusable, same_cluster};
 use super::{BrokerMetadata, LeaderHint, Metadata, PartitionMetadata, TopicMetadata};
 use crate::error::ErrorCode;
 use crate::types::{BrokerId, TopicId, TopicName};
@@ -46,18 +47,20 @@ pub(super) fn request(asked: Asked<'_>, version: i16) -> MetadataRequest {
 impl Metadata {
     /// This view with an answer merged in.
     ///
-    /// Fails on an answer that holds no broker, which a broker that has just started may give: nothing is learned then.
+    /// Nothing is learned from an answer of another cluster, nor from one that holds no broker, which a broker that has
+    /// just started may give.
     pub(super) fn merged(
         &self,
         version: i16,
         asked: Asked<'_>,
         response: &MetadataResponse,
-    ) -> Result<Metadata, ErrorCode> {
-        ErrorCode(response.error_code).ok()?;
+    ) -> Result<Metadata, Unusable> {
+        ErrorCode(response.error_code).ok().map_err(Unusable::Code)?;
+        same_cluster(self.cluster_id.as_deref(), response.cluster_id.as_deref())?;
         let mut next = self.clone();
         next.brokers = response.brokers.iter().filter_map(broker).map(|b| (b.id, b)).collect();
         if next.brokers.is_empty() {
-            return Err(ErrorCode::BROKER_NOT_AVAILABLE);
+            return Err(Unusable::Code(ErrorCode::BROKER_NOT_AVAILABLE));
         }
         next.cluster_id = response.cluster_id.as_ref().map(|id| id.to_string()).or(next.cluster_id);
         next.controller = Some(BrokerId(response.controller_id.0)).filter(|id| next.brokers.contains_key(id));

@@ -13,6 +13,7 @@ mod retry;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -178,6 +179,7 @@ impl Cluster {
         let learn = |deadline| async move {
             let learned = shared.fetch(Asked::Topics(&[]), deadline).await;
             if let Err(error) = &learned
+                && error.is_retriable()
                 && is_first.swap(false, Ordering::Relaxed)
             {
                 tracing::warn!(%error, "no bootstrap address has answered yet, trying again for {limit:?}");

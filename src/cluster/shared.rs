@@ -14,6 +14,7 @@ use super::metadata::{self, Asked};
 use super::pool::Pool;
 use super::rebootstrap::{Rebootstrap, Whom};
 use super::retry::Backoff;
+use super::trust;
 use super::{BrokerMetadata, Lane, Metadata};
 use crate::config::{ClientConfig, ClientDnsLookup};
 use crate::connection::{Connection, Environment, parse_bootstrap};
@@ -126,7 +127,7 @@ impl Shared {
     pub(super) async fn any_connection(&self) -> Result<Connection> {
         let mut failures = Vec::new();
         for candidate in self.candidates() {
-            match self.reach(&candidate).await {
+            match self.reach(&candidate, self.config.socket_connection_setup_timeout).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => failures.push(error),
             }
@@ -145,7 +146,7 @@ impl Shared {
                 continue;
             }
             let turn = turn(Instant::now(), deadline, candidates.len() - tried);
-            match tokio::time::timeout(turn, self.fetch_from(candidate, asked)).await {
+            match tokio::time::timeout(turn, self.fetch_from(candidate, asked, turn)).await {
                 Ok(Ok(metadata)) => {
                     self.rebootstrap().handle_answered();
                     return Ok(metadata);
@@ -174,13 +175,19 @@ impl Shared {
         is_required
     }
 
-    async fn fetch_from(&self, candidate: &Candidate, asked: Asked<'_>) -> Result<Arc<Metadata>> {
-        let connection = self.reach(candidate).await?;
+    async fn fetch_from(&self, candidate: &Candidate, asked: Asked<'_>, turn: Duration) -> Result<Arc<Metadata>> {
+        // Less than the turn: what a connection is waiting for when its time is over says more than that it was over.
+        let connection = self.reach(candidate, turn - turn / 10).await?;
         let version = connection.version_of::<MetadataRequest>()?;
         let request = metadata::request(asked, version);
         let response = connection.call_at(version, &request, self.config.request_timeout).await?;
-        let refused = |code| Error::broker(Operation::Metadata, code, connection.address());
-        let view = self.metadata().merged(version, asked, &response).map_err(refused)?;
+        let before = self.metadata();
+        let view = before.merged(version, asked, &response).map_err(|why| why.error(connection.address()))?;
+        for broker in trust::local_redirects(&before, &view, connection.address()) {
+            let from = connection.address();
+            let why = "which is this machine or its own link: look at that broker's advertised.listeners";
+            tracing::warn!("{from} sends us to {broker}, {why}");
+        }
         // Merged again under the lock: another answer may have come between.
         self.board.modify(|metadata| {
             let Ok(merged) = metadata.merged(version, asked, &response) else { return false };
@@ -197,30 +204,33 @@ impl Shared {
         })
     }
 
-    async fn reach(&self, candidate: &Candidate) -> Result<Connection> {
+    /// A connection to the candidate, to a bootstrap address within `limit`.
+    async fn reach(&self, candidate: &Candidate, limit: Duration) -> Result<Connection> {
         match candidate {
             Candidate::Broker(id) => self.connection(*id, Lane::Coordination).await,
             Candidate::Bootstrap(address) => {
                 let (host, port) = parse_bootstrap(address)?;
                 match self.config.client_dns_lookup {
-                    ClientDnsLookup::UseAllDnsIps => self.open(&host, port).await,
-                    ClientDnsLookup::ResolveCanonicalBootstrapServersOnly => self.open_canonical(&host, port).await,
+                    ClientDnsLookup::UseAllDnsIps => self.open(&host, port, limit).await,
+                    ClientDnsLookup::ResolveCanonicalBootstrapServersOnly => {
+                        self.open_canonical(&host, port, limit).await
+                    }
                 }
             }
         }
     }
 
-    async fn open(&self, host: &str, port: u16) -> Result<Connection> {
-        Connection::open(&self.environment, &self.config, BrokerId(-1), host, port).await
+    async fn open(&self, host: &str, port: u16, limit: Duration) -> Result<Connection> {
+        Connection::open_within(&self.environment, &self.config, BrokerId(-1), host, port, limit).await
     }
 
     /// The first that answers of the names that `host` stands for.
-    async fn open_canonical(&self, host: &str, port: u16) -> Result<Connection> {
+    async fn open_canonical(&self, host: &str, port: u16, limit: Duration) -> Result<Connection> {
         let names = self.environment.dial.canonical(host).await;
         let names = names.map_err(|e| Error::new(Operation::Connect, ErrorKind::Network, host, e.to_string()))?;
         let mut failures = Vec::new();
         for name in names {
-            match self.open(&name, port).await {
+            match self.open(&name, port, limit).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => failures.push(error),
             }

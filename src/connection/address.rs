@@ -12,6 +12,12 @@ pub(crate) fn display(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
+/// The host of `host:port`, without brackets; all of it if that is no address.
+pub(crate) fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
 fn split(entry: &str) -> Result<(String, u16), String> {
     if entry.contains("://") {
         return Err("give host:port without a scheme; security.protocol is a setting of its own".into());
@@ -41,6 +47,7 @@ mod tests {
         {
             assert_eq!(parse_bootstrap(entry).unwrap(), (host.to_string(), port));
             assert_eq!(display(host, port), entry);
+            assert_eq!(host_of(entry), host);
         }
     }
 

@@ -40,7 +40,7 @@ use crate::wire::frame::{RequestFrame, decode_response};
 use driver::Command;
 use failure::Peer;
 
-pub(crate) use address::{display as display_address, parse_bootstrap};
+pub(crate) use address::{display as display_address, host_of, parse_bootstrap};
 pub use proxy::ProxyDial;
 pub use transport::{BoxFuture, Dial, Environment, Stream, TcpDial};
 

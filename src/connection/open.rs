@@ -26,6 +26,9 @@ use crate::types::BrokerId;
 use crate::wire::api::BrokerVersions;
 use crate::wire::frame::RequestFrame;
 
+/// What a user reads if the broker's part of it takes too long.
+const AUTHENTICATING: &str = "authenticating";
+
 impl Connection {
     /// Dials `host:port`, shakes hands and spawns the driver. `BrokerId(-1)` stands for a bootstrap address.
     ///
@@ -37,8 +40,21 @@ impl Connection {
         host: &str,
         port: u16,
     ) -> Result<Connection> {
-        let peer = Peer::new(broker, address::display(host, port), config.security.protocol);
         let limit = config.socket_connection_setup_timeout;
+        Connection::open_within(environment, config, broker, host, port, limit).await
+    }
+
+    /// The same, within `limit` if that is less.
+    pub(crate) async fn open_within(
+        environment: &Environment,
+        config: &ClientConfig,
+        broker: BrokerId,
+        host: &str,
+        port: u16,
+        limit: Duration,
+    ) -> Result<Connection> {
+        let peer = Peer::new(broker, address::display(host, port), config.security.protocol);
+        let limit = limit.min(config.socket_connection_setup_timeout);
         let mut stage = "connecting";
         let shaken = tokio::time::timeout(limit, shake_hands(environment, config, host, port, &mut stage)).await;
         let (stream, frames, versions, renewal) = match shaken {
@@ -46,7 +62,9 @@ impl Connection {
             Ok(Err(refusal)) => return Err(connect_error(&peer, refusal)),
             Err(_) => {
                 let way = config.proxy.as_ref().map_or_else(String::new, |proxy| format!(" through the proxy {proxy}"));
-                let detail = format!("{stage}{way} took longer than socket.connection.setup.timeout.ms ({limit:?})");
+                let is_whole = limit == config.socket_connection_setup_timeout;
+                let whose = if is_whole { "socket.connection.setup.timeout.ms" } else { "the time there was for it" };
+                let detail = format!("{stage}{way} took longer than {whose} ({limit:?})");
                 return Err(Error::new(Operation::Connect, ErrorKind::Timeout, peer.to_string(), detail));
             }
         };
@@ -77,11 +95,11 @@ async fn shake_hands(
         *stage = "waiting for the answer to ApiVersions";
         let mut frames = Frames::default();
         if let Some(versions) = exchange(&mut handshake, &mut stream, &mut frames).await? {
-            *stage = "authenticating";
+            *stage = AUTHENTICATING;
             let Some(credentials) = Credentials::new(config, &environment.dial, host, &versions)? else {
                 return Ok((stream, frames, versions, None));
             };
-            let lifetime = log_in(&credentials, port, &mut stream, &mut frames).await?;
+            let lifetime = log_in(&credentials, port, &mut stream, &mut frames, stage).await?;
             let now = now();
             let renewal = lifetime.map(|lifetime| Renewal::new(credentials, now, lifetime, config.request_timeout));
             return Ok((stream, frames, versions, renewal));
@@ -157,12 +175,13 @@ async fn log_in(
     port: u16,
     stream: &mut Box<dyn Stream>,
     frames: &mut Frames,
+    stage: &mut &'static str,
 ) -> Result<Option<Duration>, Refusal> {
-    let Some(key) = credentials.key(port) else { return authenticate(credentials, stream, frames).await };
+    let Some(key) = credentials.key(port) else { return authenticate(credentials, stream, frames, stage).await };
     if let Some(refusal) = refused().standing(&key, now()) {
         return Err(refusal);
     }
-    let tried = authenticate(credentials, stream, frames).await;
+    let tried = authenticate(credentials, stream, frames, stage).await;
     match &tried {
         Ok(_) => refused().handle_login(&key),
         Err(refusal) => refused().handle_refusal(key, now(), refusal),
@@ -180,14 +199,19 @@ async fn authenticate(
     credentials: &Credentials,
     stream: &mut Box<dyn Stream>,
     frames: &mut Frames,
+    stage: &mut &'static str,
 ) -> Result<Option<Duration>, Refusal> {
     let mut authentication = credentials.authentication()?;
     let mut next = authentication.begin()?;
     loop {
         next = match next {
             Next::Done(lifetime) => return Ok(lifetime),
-            Next::Do(chore) => authentication.handle_product(chore.run(&*credentials.dial).await)?,
+            Next::Do(chore) => {
+                *stage = chore.stage();
+                authentication.handle_product(chore.run(&*credentials.dial).await)?
+            }
             Next::Send(mut frame) => {
+                *stage = AUTHENTICATING;
                 frame.set_correlation_id(0);
                 let lost = |e: io::Error| Refusal::Peer(format!("the connection was lost while authenticating: {e}"));
                 write(stream, frame).await.map_err(lost)?;

@@ -37,9 +37,14 @@ pub fn traced() -> &'static str {
     "traced"
 }
 
+/// All that was logged since [`traced`].
+pub fn logged() -> String {
+    LOG.get().map(|log| String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned()).unwrap_or_default()
+}
+
 /// Panics if a secret was logged, or is in `text`, as it is, in base64 or as a list of bytes.
 pub fn assert_nothing_leaked(text: &str) {
-    let logged = LOG.get().map(|log| String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned()).unwrap_or_default();
+    let logged = logged();
     let bytes: Vec<String> = MARK.bytes().take(6).map(|b| b.to_string()).collect();
     for form in [MARK.to_owned(), "Y2FuYXJ5LTlj".into(), "NhbmFyeS05Y".into(), "jYW5hcnktOW".into(), bytes.join(", ")] {
         for place in [&logged, text] {

@@ -135,12 +135,25 @@ fn an_answer_without_brokers_or_with_an_error_teaches_nothing() {
     let empty = MetadataResponse::default();
     assert!(Metadata::default().merged(NEWEST, Asked::All, &empty).is_err());
     let rebootstrap = response(Vec::new()).with_error_code(129);
-    assert_eq!(Metadata::default().merged(NEWEST, Asked::All, &rebootstrap).unwrap_err(), ErrorCode(129));
+    assert_eq!(
+        Metadata::default().merged(NEWEST, Asked::All, &rebootstrap).unwrap_err(),
+        Unusable::Code(ErrorCode(129))
+    );
     let mut impossible = response(Vec::new());
     for broker in &mut impossible.brokers {
         broker.port = 70_000;
     }
     assert!(Metadata::default().merged(NEWEST, Asked::All, &impossible).is_err());
+}
+
+#[test]
+fn an_answer_of_another_cluster_teaches_nothing_and_names_both() {
+    let of = |id: &'static str| response(Vec::new()).with_cluster_id(Some(StrBytes::from_static_str(id)));
+    let view = Metadata::default().merged(NEWEST, Asked::All, &of("ours")).unwrap();
+    let view = view.merged(NEWEST, Asked::All, &response(Vec::new())).unwrap();
+    assert_eq!(view.cluster_id.as_deref(), Some("ours"), "an answer without an id takes none away");
+    let refused = view.merged(NEWEST, Asked::All, &of("theirs")).unwrap_err();
+    assert_eq!(refused, Unusable::OtherCluster { known: "ours".into(), told: "theirs".into() });
 }
 
 #[test]

@@ -128,3 +128,28 @@ async fn a_connection_that_was_closed_for_being_idle_is_opened_again_without_a_w
     assert!(!cluster.connection(BrokerId(1), Lane::Data).await.unwrap().is_closed());
     assert_eq!(began.elapsed(), Duration::ZERO, "an idle connection is no failure");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_of_another_cluster_is_passed_over_and_named_when_there_is_no_other() {
+    let of = |id: &'static str| brokers(&[1, 2]).with_cluster_id(Some(crate::wire::StrBytes::from_static_str(id)));
+    let is_moved = Arc::new(AtomicBool::new(false));
+    let moved = Arc::clone(&is_moved);
+    let scene = scene(move |q| {
+        let strays =
+            if moved.load(Ordering::Relaxed) { &["kafka-1:9092", "kafka-2:9092", "boot:9092"][..] } else { &[] };
+        let id = if q.address == "kafka-1:9092" || strays.contains(&q.address) { "theirs" } else { "ours" };
+        (q.api == ApiKey::Metadata).then(|| reply::<MetadataRequest>(q, &of(id)))
+    });
+    let cluster = scene.connect().await;
+    for _ in 0..10 {
+        let metadata = cluster.all_topics(SECOND).await.expect("the others are asked");
+        assert_eq!(metadata.cluster_id.as_deref(), Some("ours"));
+    }
+    assert!(scene.count("kafka-1:9092", ApiKey::Metadata) > 0, "the stray broker was asked");
+    is_moved.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    let error = cluster.all_topics(60 * SECOND).await.unwrap_err();
+    assert!(began.elapsed() < SECOND && error.kind() == ErrorKind::Security, "at once: {error}");
+    let text = error.to_string();
+    assert!(text.contains("cluster theirs") && text.contains("cluster ours") && text.contains("boot:9092"), "{text}");
+}

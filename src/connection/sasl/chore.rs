@@ -35,6 +35,15 @@ pub(in crate::connection) enum Product {
 }
 
 impl Chore {
+    /// What a user reads if it takes too long.
+    pub(in crate::connection) fn stage(&self) -> &'static str {
+        match self {
+            Self::Hash(_) => "hashing the password",
+            Self::Token(_) => "authenticating: waiting for a token (sasl.mechanism=OAUTHBEARER)",
+            Self::AwsKey(_) => "authenticating: waiting for a key of AWS (sasl.mechanism=AWS_MSK_IAM)",
+        }
+    }
+
     /// Does it; `dial` is the way to a token endpoint. The caller bounds the time; safe to drop.
     pub(in crate::connection) async fn run(self, dial: &dyn Dial) -> Product {
         match self {
