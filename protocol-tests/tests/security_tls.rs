@@ -167,7 +167,7 @@ async fn settings_that_cannot_work_are_named_before_anything_is_sent() {
         (with(mixed), "does not belong to the certificate"),
         (with(no_key), "no private key"),
         (with(locked), "ssl.key.password is not set"),
-        (trusting("no pem"), "ssl.truststore: it holds no certificate"),
+        (trusting("no pem"), "ssl.truststore.certificates: it holds no certificate"),
         (no_file, "/no/such/ca.pem cannot be read"),
     ] {
         let error = open(&over(tls), cluster.addresses()[0]).await.unwrap_err();

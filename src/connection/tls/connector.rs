@@ -99,7 +99,7 @@ fn make(config: &TlsConfig) -> Result<ClientConfig, String> {
     let provider = provider.get();
     let roots = Arc::new(roots(&config.roots)?);
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
-    let verifier = verifier.map_err(|e| format!("ssl.truststore: {e}"))?;
+    let verifier = verifier.map_err(|e| format!("ssl.truststore.location: {e}"))?;
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&versions(config))
         .map_err(|e| format!("ssl.enabled.protocols: {e}"))?;
@@ -137,7 +137,7 @@ fn roots(roots: &Roots) -> Result<RootCertStore, String> {
             }
         }
         Roots::Pem(pem) => {
-            let setting = "ssl.truststore";
+            let setting = by_form(pem, "ssl.truststore.location", "ssl.truststore.certificates");
             for certificate in pem::certificates(&pem::text(pem, setting)?, setting)? {
                 store.add(certificate).map_err(|e| format!("{setting}: a certificate cannot be trusted: {e}"))?;
             }
@@ -147,12 +147,26 @@ fn roots(roots: &Roots) -> Result<RootCertStore, String> {
 }
 
 fn certified(identity: &Identity, provider: &Arc<rustls::crypto::CryptoProvider>) -> Result<Arc<CertifiedKey>, String> {
-    let setting = "ssl.keystore.certificate.chain";
+    let is_one_file = identity.chain == identity.key;
+    let file = |apart| if is_one_file { "ssl.keystore.location" } else { apart };
+    let setting = by_form(&identity.chain, file("ssl.certificate.location"), "ssl.keystore.certificate.chain");
     let chain = pem::certificates(&pem::text(&identity.chain, setting)?, setting)?;
-    let key = pem::key(&pem::text(&identity.key, "ssl.keystore.key")?, identity.key_password.as_ref())?;
+    let setting = by_form(&identity.key, file("ssl.key.location"), "ssl.keystore.key");
+    let key = pem::key(&pem::text(&identity.key, setting)?, setting, identity.key_password.as_ref())?;
     let certified = CertifiedKey::from_der(chain, key, provider).map_err(|e| match e {
-        Error::InconsistentKeys(_) => "ssl.keystore: the private key does not belong to the certificate".to_owned(),
-        e => format!("ssl.keystore.key: the private key cannot be used: {e}"),
+        Error::InconsistentKeys(_) => format!(
+            "{setting}: the private key does not belong to the certificate; give the key its request was made with, \
+             and the client's own certificate before those that signed it"
+        ),
+        e => format!("{setting}: the private key cannot be used: {e}"),
     })?;
     Ok(Arc::new(certified))
+}
+
+/// The setting a text in PEM came from.
+fn by_form(pem: &Pem, location: &'static str, text: &'static str) -> &'static str {
+    match pem {
+        Pem::File(_) => location,
+        Pem::Text(_) => text,
+    }
 }

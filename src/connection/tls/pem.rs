@@ -3,8 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use pkcs8::EncryptedPrivateKeyInfoRef;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use zeroize::Zeroizing;
 
 use crate::config::security::{Pem, Secret};
@@ -28,8 +27,10 @@ pub(super) fn text(pem: &Pem, setting: &str) -> Result<Zeroizing<Vec<u8>>, Strin
 
 /// Every certificate of the text; at least one.
 pub(super) fn certificates(text: &[u8], setting: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    let found = found.map_err(|e| format!("{setting}: no PEM can be made of it: {e}"))?;
+    let lines = lossy(text);
+    let certificates = sections(&lines).filter(|section| section.label == "CERTIFICATE");
+    let der = |section: Section<'_>| Ok(CertificateDer::from(section.der(setting)?.to_vec()));
+    let found = certificates.map(der).collect::<Result<Vec<_>, String>>()?;
     if found.is_empty() {
         let looks = if text.first() == Some(&0x30) || text.starts_with(&[0xfe, 0xed]) {
             " (it looks like a JKS or PKCS#12 store: `keytool -importkeystore -deststoretype PKCS12` and `openssl \
@@ -43,38 +44,63 @@ pub(super) fn certificates(text: &[u8], setting: &str) -> Result<Vec<Certificate
 }
 
 /// The private key of the text, decrypted if it is encrypted.
-pub(super) fn key(text: &[u8], password: Option<&Secret>) -> Result<PrivateKeyDer<'static>, String> {
-    if let Some(der) = encrypted_section(text) {
-        return decrypted(&der?, password);
+pub(super) fn key(text: &[u8], setting: &str, password: Option<&Secret>) -> Result<PrivateKeyDer<'static>, String> {
+    let lines = lossy(text);
+    for section in sections(&lines) {
+        let der = |section: &Section<'_>| Ok::<_, String>(section.der(setting)?.to_vec());
+        return match section.label {
+            "ENCRYPTED PRIVATE KEY" => decrypted(&section.der(setting)?, setting, password),
+            "PRIVATE KEY" => Ok(PrivatePkcs8KeyDer::from(der(&section)?).into()),
+            "RSA PRIVATE KEY" => Ok(PrivatePkcs1KeyDer::from(der(&section)?).into()),
+            "EC PRIVATE KEY" => Ok(PrivateSec1KeyDer::from(der(&section)?).into()),
+            _ => continue,
+        };
     }
-    if String::from_utf8_lossy(text).contains("Proc-Type: 4,ENCRYPTED") {
-        let way_out = "`openssl pkcs8 -topk8 -in OLD.key -out NEW.key` converts it to PKCS#8";
-        return Err(format!("ssl.keystore.key: a key encrypted in OpenSSL's old format is not read; {way_out}"));
-    }
-    if let Some(key) = PrivateKeyDer::pem_slice_iter(text).next() {
-        return key.map_err(|e| format!("ssl.keystore.key: no PEM can be made of it: {e}"));
-    }
-    Err("ssl.keystore.key: it holds no private key in PEM (PKCS#8, PKCS#1 or SEC1)".into())
+    Err(format!("{setting}: it holds no private key in PEM (PKCS#8, PKCS#1 or SEC1)"))
 }
 
-/// The bytes of the first encrypted PKCS#8 section, which the PEM reader of rustls passes over.
-fn encrypted_section(text: &[u8]) -> Option<Result<Zeroizing<Vec<u8>>, String>> {
-    const BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
-    const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
-    let text = std::str::from_utf8(text).ok()?;
-    let (_, rest) = text.split_once(BEGIN)?;
-    let Some((body, _)) = rest.split_once(END) else {
-        return Some(Err("ssl.keystore.key: the encrypted private key has no end".into()));
-    };
-    let body: Zeroizing<String> = Zeroizing::new(body.split_ascii_whitespace().collect());
-    let damaged = |_| "ssl.keystore.key: the encrypted private key is not base64".to_owned();
-    Some(BASE64.decode(body.as_bytes()).map(Zeroizing::new).map_err(damaged))
+/// As text, overwritten when it is dropped. What is not UTF-8 can only be a comment between the sections, or no PEM.
+fn lossy(text: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(String::from_utf8_lossy(text).into_owned())
 }
 
-fn decrypted(der: &[u8], password: Option<&Secret>) -> Result<PrivateKeyDer<'static>, String> {
+/// What stands between a `BEGIN` and its `END`; lines do not matter, since a text in a file of properties has one.
+struct Section<'a> {
+    label: &'a str,
+    /// `None` without an end.
+    body: Option<&'a str>,
+}
+
+fn sections(text: &str) -> impl Iterator<Item = Section<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (label, behind) = rest.split_once("-----BEGIN ")?.1.split_once("-----")?;
+        let body = behind.split_once(&format!("-----END {label}-----"));
+        rest = body.map_or(behind, |(_, behind)| behind);
+        Some(Section { label, body: body.map(|(body, _)| body) })
+    })
+}
+
+impl Section<'_> {
+    /// The bytes it stands for. No complaint repeats any of them.
+    fn der(&self, setting: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+        let label = self.label;
+        let body = self.body.ok_or_else(|| format!("{setting}: the {label} has no `-----END {label}-----`"))?;
+        if body.contains("Proc-Type: 4,ENCRYPTED") {
+            let way_out = "`openssl pkcs8 -topk8 -in OLD.key -out NEW.key` converts it to PKCS#8";
+            return Err(format!("{setting}: a key encrypted in OpenSSL's old format is not read; {way_out}"));
+        }
+        let mut packed = Zeroizing::new(String::with_capacity(body.len()));
+        packed.extend(body.chars().filter(|c| !c.is_ascii_whitespace()));
+        let decoded = BASE64.decode(packed.as_bytes()).map(Zeroizing::new);
+        decoded.map_err(|_| format!("{setting}: the {label} is damaged: it is not base64"))
+    }
+}
+
+fn decrypted(der: &[u8], setting: &str, password: Option<&Secret>) -> Result<PrivateKeyDer<'static>, String> {
     let password = password.ok_or("ssl.key.password is not set, but the private key is encrypted")?;
     let info = EncryptedPrivateKeyInfoRef::try_from(der)
-        .map_err(|_| "ssl.keystore.key: the encrypted key is damaged or of a kind that is not read (PBES2 is)")?;
+        .map_err(|_| format!("{setting}: the encrypted key is damaged or of a kind that is not read (PBES2 is)"))?;
     let opened = info.decrypt(password.expose()).map_err(|_| {
         "ssl.key.password does not open the private key, or it is encrypted in a way that is not read (PBES2 with AES is)"
     })?;
@@ -109,7 +135,7 @@ mod tests {
             ("rsa-pkcs8", "rsa-certificate", None),
             ("rsa-pkcs8-aes128", "rsa-certificate", Some(password())),
         ] {
-            let key = key(&fixture(name), password.as_ref()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let key = key(&fixture(name), "x", password.as_ref()).unwrap_or_else(|e| panic!("{name}: {e}"));
             let chain = certificates(&fixture(certificate), "x").unwrap();
             let certified = CertifiedKey::from_der(chain, key, &Arc::clone(provider.get())).unwrap();
             certified.keys_match().unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -117,9 +143,22 @@ mod tests {
     }
 
     #[test]
+    fn pem_in_one_line_is_read_as_java_reads_it() {
+        let one_line = |name| String::from_utf8(fixture(name)).unwrap().replace('\n', " ").into_bytes();
+        for (name, password) in
+            [("ec-sec1", None), ("ec-pkcs8", None), ("rsa-pkcs1", None), ("rsa-pkcs8-aes128", Some(password()))]
+        {
+            let whole = key(&fixture(name), "x", password.as_ref()).unwrap();
+            assert_eq!(key(&one_line(name), "x", password.as_ref()), Ok(whole), "{name}");
+        }
+        let chain = [one_line("ec-certificate"), one_line("rsa-certificate")].concat();
+        assert_eq!(certificates(&chain, "x").unwrap().len(), 2);
+    }
+
+    #[test]
     fn a_key_is_found_behind_the_certificates_of_the_same_file() {
         let store = [fixture("ec-certificate"), fixture("ec-pkcs8-aes256")].concat();
-        key(&store, Some(&password())).unwrap();
+        key(&store, "x", Some(&password())).unwrap();
         assert_eq!(certificates(&store, "x").unwrap().len(), 1);
     }
 
@@ -132,24 +171,28 @@ mod tests {
             (fixture("rsa-old-encrypted"), Some(&wrong), "openssl pkcs8 -topk8"),
             (fixture("ec-certificate"), None, "no private key"),
             (b"hello".to_vec(), None, "no private key"),
-            (b"-----BEGIN PRIVATE KEY-----\n%%%\n-----END PRIVATE KEY-----\n".to_vec(), None, "no PEM"),
+            (b"-----BEGIN PRIVATE KEY-----\n%%%\n-----END PRIVATE KEY-----\n".to_vec(), None, "not base64"),
+            (b"-----BEGIN PRIVATE KEY-----\ncanary-9c1f\n-----END PRIVATE".to_vec(), None, "no `-----END PRIVATE KEY"),
+            (b"-----BEGIN PRIVATE KEY-----canary-9c1f-----END PRIVATE KEY-----".to_vec(), None, "not base64"),
+            (b"-----BEGIN PRIVATE KEY canary-9c1f".to_vec(), None, "no private key"),
             (
                 b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n".to_vec(),
                 Some(&wrong),
                 "damaged",
             ),
         ] {
-            let error = key(&text, password).unwrap_err();
-            assert!(error.contains(words) && !error.contains("canary"), "{error}");
+            let error = key(&text, "ssl.key.location", password).unwrap_err();
+            assert!(error.contains(words) && error.contains("ssl.key."), "{error}");
+            assert!(!error.contains("canary") && !error.contains(&format!("{:?}", &b"canary"[..])[1..20]), "{error}");
         }
     }
 
     #[test]
     fn what_is_no_pem_is_told_apart_from_a_store_of_java() {
-        let error = certificates(&[0xfe, 0xed, 0xfe, 0xed, 0, 0], "ssl.truststore").unwrap_err();
-        assert!(error.contains("ssl.truststore") && error.contains("keytool"), "{error}");
+        let error = certificates(&[0xfe, 0xed, 0xfe, 0xed, 0, 0], "ssl.truststore.location").unwrap_err();
+        assert!(error.contains("ssl.truststore.location") && error.contains("keytool"), "{error}");
         assert!(!certificates(b"", "x").unwrap_err().contains("keytool"));
-        let error = text(&Pem::File("/no/such/file.pem".into()), "ssl.truststore").unwrap_err();
-        assert!(error.contains("ssl.truststore: /no/such/file.pem cannot be read"), "{error}");
+        let error = text(&Pem::File("/no/such/file.pem".into()), "ssl.truststore.location").unwrap_err();
+        assert!(error.contains("ssl.truststore.location: /no/such/file.pem cannot be read"), "{error}");
     }
 }
