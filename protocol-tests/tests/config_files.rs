@@ -54,6 +54,8 @@ fn config_prints_the_table_or_what_a_file_resolves_to_without_its_secrets() {
     }
     assert_eq!(lines.lines().count(), 6, "only what was given: {lines}");
     assert!(!lines.contains(CANARY));
+    let of_environment = milena(["config"]).env("MILENA_LINGER_MS", "7").run().ok();
+    assert_eq!(of_environment, "linger.ms=7  # MILENA_LINGER_MS\n", "the environment alone is resolved too");
     let all = milena(["config", "--config", &file, "--all", "--json"]).run().ok();
     assert_eq!(all.lines().count(), milena::config::properties().count());
     assert!(all.contains(r#"{"name":"acks","value":"all","source":"default"}"#) && !all.contains(CANARY));

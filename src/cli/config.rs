@@ -9,9 +9,13 @@ use crate::config::{Property, Source, Value, properties, reference};
 pub(super) fn run(options: &ConfigOptions) -> Outcome {
     if options.markdown {
         print!("{}", reference());
-    } else if is_asked_to_resolve(&options.connect) {
-        let resolved = connect::resolve(&options.connect)?;
-        let is_shown = |value: &&Value| options.all || value.source != Source::Default;
+        return Ok(());
+    }
+    // The environment alone is enough to have something to resolve.
+    let resolved = connect::resolve(&options.connect)?;
+    let is_set = |value: &Value| value.source != Source::Default;
+    if is_asked_to_resolve(&options.connect) || resolved.values.iter().any(is_set) {
+        let is_shown = |value: &&Value| options.all || is_set(value);
         resolved.values.iter().filter(is_shown).for_each(|value| print_value(value, options.json));
     } else {
         properties().for_each(|property| print_row(property, options.json));

@@ -283,14 +283,24 @@ fn turn(now: Instant, deadline: Instant, candidates: usize) -> Duration {
     share.max(AT_LEAST).min(left)
 }
 
-/// One error of all candidates: retriable if any of them is.
+/// One error of all candidates: retriable if any of them is, unless one of them refused what we would show each of them.
 fn nobody(failures: Vec<Error>) -> Error {
-    let Some(worst) = failures.iter().find(|e| e.is_retriable()).or(failures.first()) else {
+    let is_final = |error: &&Error| is_about_us(error);
+    let worst = failures.iter().find(is_final).or(failures.iter().find(|e| e.is_retriable())).or(failures.first());
+    let Some(worst) = worst else {
         return Error::invalid("bootstrap.servers", "is not set; give host:port of at least one broker");
     };
     let causes: Vec<String> = failures.iter().map(Error::to_string).collect();
     let kind = worst.kind();
     Error::new(Operation::Metadata, kind, "", causes.join("; ")).with_recovery(worst.recovery())
+}
+
+/// Whether the failure would be the same at every broker: a login that was refused, settings that cannot work. Trying on
+/// because another broker is down could lock an account.
+fn is_about_us(error: &Error) -> bool {
+    let is_refused_login =
+        matches!(error.code(), Some(ErrorCode::SASL_AUTHENTICATION_FAILED | ErrorCode::UNSUPPORTED_SASL_MECHANISM));
+    !error.is_retriable() && (is_refused_login || error.kind() == ErrorKind::Invalid)
 }
 
 /// The n-th seed of a sequence (SplitMix64): neighbouring numbers give unrelated seeds.

@@ -29,7 +29,7 @@ pub(super) fn parse(text: &str) -> Result<LoginModule, String> {
     };
     let flag = tokens.next().and_then(word).unwrap_or_default();
     if !["required", "requisite", "sufficient", "optional"].iter().any(|known| flag.eq_ignore_ascii_case(known)) {
-        return Err(format!("`required` is missing behind {class}"));
+        return Err("`required` is missing behind the class of the login module".into());
     }
     let mut options = BTreeMap::new();
     loop {
@@ -190,6 +190,8 @@ mod tests {
             (format!("C required password=1{secret};"), "double quotes"),
             (format!("C required password=\"{secret}\"; D required;"), "exactly one login module"),
             (String::new(), "class of a login module"),
+            (secret.into(), "`required` is missing"),
+            (format!("\"{secret}\";"), "`required` is missing"),
         ] {
             let error = parse(&text).err().unwrap();
             assert!(error.contains(words) && !error.contains(secret), "{text}: {error}");

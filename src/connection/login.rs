@@ -13,7 +13,7 @@ use super::refused::LoginKey;
 use super::sasl::Authentication;
 use super::transport::Dial;
 use crate::config::ClientConfig;
-use crate::config::security::{SaslMechanism, SecurityProtocol};
+use crate::config::security::{OAuthBearer, SaslMechanism, SecurityProtocol};
 use crate::wire::api::BrokerVersions;
 
 /// All that logging in on one connection takes, first or again.
@@ -44,27 +44,37 @@ impl Credentials {
         Ok(Some(Self { dial: Arc::clone(dial), mechanism, client_id, host, versions: versions.clone() }))
     }
 
-    /// Names this login at this broker without telling the secrets: they are hashed. `None` where they change with time.
+    /// Names this login at this broker without telling the secrets: they are hashed. A secret for a token endpoint is the
+    /// same login at every broker. `None` where they change with time.
     pub(super) fn key(&self, port: u16) -> Option<LoginKey> {
+        let port = port.to_string();
         let (username, password) = match &self.mechanism {
             SaslMechanism::Plain { username, password }
             | SaslMechanism::ScramSha256 { username, password }
             | SaslMechanism::ScramSha512 { username, password } => (username, password),
+            SaslMechanism::OAuthBearer(OAuthBearer::ClientCredentials(oidc)) => {
+                let parts = ["OAUTHBEARER", &oidc.token_endpoint, &oidc.client_id, oidc.client_secret.expose()];
+                return Some(hashed(&parts));
+            }
             SaslMechanism::OAuthBearer(_) | SaslMechanism::AwsMskIam(_) => return None,
         };
-        let parts = [self.mechanism.name(), &self.host, &port.to_string(), username, password.expose()];
-        let mut hash = Sha256::new();
-        for part in parts {
-            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            hash.update(part.as_bytes());
-        }
-        Some(LoginKey(hash.finalize().to_vec()))
+        Some(hashed(&[self.mechanism.name(), &self.host, &port, username, password.expose()]))
     }
 
     /// An authentication that has not begun.
     pub(super) fn authentication(&self) -> Result<Authentication, Refusal> {
         Authentication::new(&self.mechanism, &self.client_id, &self.host, &self.versions, nonce()?)
     }
+}
+
+/// The parts' hash, each with its length, so that no two lists have the same.
+fn hashed(parts: &[&str]) -> LoginKey {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    LoginKey(hash.finalize().to_vec())
 }
 
 /// 192 bits that nobody can guess, from the system: a nonce a seed could tell would let an old exchange be replayed.

@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::handshake::Refusal;
-use crate::error::ErrorCode;
 
 /// How long the broker is left alone after a first refusal; twice as long after each further one.
 const FIRST: Duration = Duration::from_millis(500);
@@ -20,8 +19,7 @@ pub(super) struct LoginKey(pub(super) Vec<u8>);
 #[derive(Debug)]
 struct Entry {
     key: LoginKey,
-    code: ErrorCode,
-    detail: String,
+    refusal: Refusal,
     wait: Duration,
     until: Instant,
 }
@@ -45,18 +43,25 @@ impl Refused {
     /// The refusal that still stands, without asking the broker again.
     pub(super) fn standing(&self, key: &LoginKey, now: Instant) -> Option<Refusal> {
         let entry = self.0.iter().find(|entry| entry.key == *key && now < entry.until)?;
-        Some(Refusal::Authentication(entry.code, entry.detail.clone()))
+        Some(entry.refusal.clone())
     }
 
-    /// The broker refused.
+    /// The broker refused, or the token endpoint did for good.
     pub(super) fn handle_refusal(&mut self, key: LoginKey, now: Instant, refusal: &Refusal) {
-        let Refusal::Authentication(code, detail) = refusal else { return };
+        let is_final = match refusal {
+            Refusal::Authentication(..) => true,
+            Refusal::Credentials(cause) => !cause.is_retriable(),
+            _ => false,
+        };
+        if !is_final {
+            return;
+        }
         let before = self.forget(&key);
         let wait = before.map_or(FIRST, |entry| (entry.wait * 2).min(LONGEST));
         if self.0.len() >= REMEMBERED {
             self.0.pop_front();
         }
-        self.0.push_back(Entry { key, code: *code, detail: detail.clone(), wait, until: now + wait });
+        self.0.push_back(Entry { key, refusal: refusal.clone(), wait, until: now + wait });
     }
 
     /// The broker let the login in.
@@ -73,6 +78,7 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorCode;
 
     fn key(name: &str) -> LoginKey {
         LoginKey(name.into())
@@ -103,6 +109,12 @@ mod tests {
         assert!(refused.standing(&key("b"), now).is_none());
         refused.handle_refusal(key("b"), now, &Refusal::Peer("gone".into()));
         assert!(refused.standing(&key("b"), now).is_none());
+        let secret = crate::error::Error::invalid("sasl.oauthbearer.client.credentials.client.secret", "is refused");
+        let busy = secret.clone().with_recovery(crate::error::Recovery::Retry);
+        refused.handle_refusal(key("b"), now, &Refusal::Credentials(busy));
+        assert!(refused.standing(&key("b"), now).is_none(), "an endpoint that is busy is asked again");
+        refused.handle_refusal(key("b"), now, &Refusal::Credentials(secret));
+        assert!(refused.standing(&key("b"), now).is_some(), "an endpoint that refuses is left alone");
         for n in 0..2 * REMEMBERED {
             refused.handle_refusal(key(&n.to_string()), now, &refusal());
         }

@@ -6,8 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::config::{ClientDnsLookup, MetadataRecoveryStrategy};
+use crate::connection::scripted::speaks;
 use crate::connection::{BoxFuture, Dial, Stream};
-use crate::wire::messages::MetadataResponse;
+use crate::wire::messages::{ApiVersionsRequest, MetadataResponse};
 
 fn required() -> MetadataResponse {
     MetadataResponse::default().with_error_code(ErrorCode::REBOOTSTRAP_REQUIRED.0)
@@ -152,4 +153,19 @@ async fn a_broker_of_another_cluster_is_passed_over_and_named_when_there_is_no_o
     assert!(began.elapsed() < SECOND && error.kind() == ErrorKind::Security, "at once: {error}");
     let text = error.to_string();
     assert!(text.contains("cluster theirs") && text.contains("cluster ours") && text.contains("boot:9092"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_login_is_final_although_another_broker_is_down() {
+    let refused = speaks(&[]).with_error_code(ErrorCode::SASL_AUTHENTICATION_FAILED.0);
+    let scene = scene(move |q| (q.api == ApiKey::ApiVersions).then(|| reply::<ApiVersionsRequest>(q, &refused)));
+    scene.refuse("dead:9092");
+    let began = Instant::now();
+    for order in [["dead:9092", "boot:9092"], ["boot:9092", "dead:9092"]] {
+        let error = scene.connect_to(&order).await.unwrap_err();
+        assert_eq!((error.recovery(), error.is_retriable()), (Recovery::Reconfigure, false), "{error}");
+        assert!(error.to_string().contains("dead:9092") && error.to_string().contains("boot:9092"), "{error}");
+    }
+    assert!(began.elapsed() < SECOND, "at once: {:?}", began.elapsed());
+    assert_eq!(scene.count("boot:9092", ApiKey::ApiVersions), 2, "once for each client");
 }

@@ -57,7 +57,9 @@ fn check_module(module: &LoginModule, mechanism: &str) -> Result<()> {
     if class == *expected {
         return Ok(());
     }
-    let detail = format!("names {class}, and sasl.mechanism={mechanism} goes with {expected}; change one of the two");
+    // Only a class that is known is repeated: what stands there by mistake may be a password.
+    let known = MODULES.iter().find(|(_, known)| *known == class).map_or("another class", |(_, known)| known);
+    let detail = format!("names {known}, and sasl.mechanism={mechanism} goes with {expected}; change one of the two");
     Err(Error::invalid(JAAS, detail))
 }
 

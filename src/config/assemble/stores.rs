@@ -38,13 +38,31 @@ pub(super) fn refuse_by_type(raw: &Raw) -> Result<()> {
             return Err(refusal(store, &named("type"), format, location.unwrap_or("FILE")));
         }
         if raw.get(&named("password")).is_some() {
-            let instead =
-                if store == "keystore" { "an encrypted key's password is ssl.key.password" } else { "leave it out" };
-            let detail = format!("is for JKS and PKCS12; {} is PEM, which has none: {instead}", named("location"));
-            return Err(Error::invalid(named("password"), detail));
+            return Err(password_without_type(store, raw.get(&named("type")).is_some(), location));
         }
     }
     Ok(())
+}
+
+/// Java's default type is JKS, so that a file that tells a password and no type means one of Java's stores; which one is
+/// seen in the file, or in its name.
+fn password_without_type(store: &str, is_typed: bool, location: Option<&str>) -> Error {
+    if let Some(location) = location.filter(|_| !is_typed) {
+        let is_pkcs12 = [".p12", ".pfx", ".pkcs12"].iter().any(|end| location.to_ascii_lowercase().ends_with(end));
+        let by_name = if is_pkcs12 { Format::Pkcs12 } else { Format::Jks };
+        let is_pem = location.to_ascii_lowercase().ends_with(".pem");
+        match (head(Path::new(location)), is_pem) {
+            (Some(head), _) if format(&head).is_none() => {}
+            (None, true) => {}
+            (head, _) => {
+                let format = head.and_then(|head| format(&head)).unwrap_or(by_name);
+                return refusal(store, &format!("ssl.{store}.location"), format, location);
+            }
+        }
+    }
+    let instead = if store == "keystore" { "an encrypted key's password is ssl.key.password" } else { "leave it out" };
+    let detail = format!("is for JKS and PKCS12; ssl.{store}.location is PEM, which has none: {instead}");
+    Error::invalid(format!("ssl.{store}.password"), detail)
 }
 
 /// Looks into the files that TLS will read, before anything connects. A file that cannot be opened is told by who needs it.
@@ -62,12 +80,16 @@ pub(in crate::config) fn check(tls: &TlsConfig) -> Result<()> {
 }
 
 fn refuse_by_content(store: &str, path: &Path) -> Result<()> {
-    let mut head = [0; 4];
-    let is_read = File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok();
-    match format(&head).filter(|_| is_read) {
+    match head(path).and_then(|head| format(&head)) {
         Some(format) => Err(refusal(store, &format!("ssl.{store}.location"), format, &path.to_string_lossy())),
         None => Ok(()),
     }
+}
+
+/// The first bytes of a file that can be read.
+fn head(path: &Path) -> Option<[u8; 4]> {
+    let mut head = [0; 4];
+    File::open(path).and_then(|mut file| file.read_exact(&mut head)).ok().map(|()| head)
 }
 
 /// The format by the first bytes: Java's magic numbers, or a DER sequence, which PEM never begins with.

@@ -147,6 +147,18 @@ const CONTRADICTIONS: &[(&str, &[&str])] = &[
         &["ssl.enabled.protocols", "ssl.protocol"],
     ),
     ("security.protocol=SSL\nssl.truststore.password=x", &["ssl.truststore.password", "PEM"]),
+    (
+        "security.protocol=SSL\nssl.truststore.location=/no/such.jks\nssl.truststore.password=x",
+        &["ssl.truststore.location", "JKS", "keytool -list -rfc -keystore '/no/such.jks' > truststore.pem"],
+    ),
+    (
+        "security.protocol=SSL\nssl.keystore.location=/no/such.p12\nssl.keystore.password=x",
+        &["ssl.keystore.location", "PKCS12", "openssl pkcs12 -in '/no/such.p12' -out keystore.pem"],
+    ),
+    (
+        "security.protocol=SSL\nssl.keystore.location=/no/such.pem\nssl.keystore.password=x",
+        &["ssl.keystore.password", "ssl.key.password"],
+    ),
     ("security.protocol=SSL\nssl.keystore.password=x", &["ssl.keystore.password", "ssl.key.password"]),
     (
         "security.protocol=SSL\nenable.ssl.certificate.verification=false",
@@ -198,6 +210,9 @@ fn a_store_of_java_is_known_by_its_bytes_whatever_its_type_is_said_to_be() {
     for (head, words) in [(&[0xfe, 0xed, 0xfe, 0xed, 0, 0][..], "keytool"), (&[0x30, 0x82, 1, 2, 3], "openssl pkcs12")]
     {
         std::fs::write(&path, head).unwrap();
+        let untyped = format!("security.protocol=SSL\nssl.truststore.location={}\n", path.display());
+        let error = security(&format!("{untyped}ssl.truststore.password=canary")).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("ssl.truststore.location"), "a password and no type: {error}");
         let text =
             format!("security.protocol=SSL\nssl.truststore.type=PEM\nssl.truststore.location={}", path.display());
         let error = security(&text).unwrap_err().to_string();

@@ -64,11 +64,11 @@ pub(super) static ROWS: &[Property] = &[
         "A PEM file of the certificates to trust, and no others; the operating system's if not set.",
     )
     .also(&["ssl.ca.location"]),
-    row("ssl.truststore.certificates", Takes::Text, "", "The same as text in PEM.").also(&["ssl.ca.pem"]),
+    row("ssl.truststore.certificates", Takes::Secret, "", "The same as text in PEM.").also(&["ssl.ca.pem"]),
     row("ssl.truststore.type", STORE_TYPES, "", "PEM; JKS and PKCS12 are refused with the command that converts them."),
     row("ssl.truststore.password", Takes::Secret, "", "Refused: it is for JKS and PKCS12, PEM has none."),
     row("ssl.keystore.location", Takes::Text, "", "A PEM file of the client's key and certificate chain."),
-    row("ssl.keystore.certificate.chain", Takes::Text, "", "The client's certificate chain as text in PEM.")
+    row("ssl.keystore.certificate.chain", Takes::Secret, "", "The client's certificate chain as text in PEM.")
         .also(&["ssl.certificate.pem"]),
     row("ssl.keystore.key", Takes::Secret, "", "The client's key as text in PEM.").also(&["ssl.key.pem"]),
     row(

@@ -16,6 +16,8 @@ pub(in crate::connection) struct AwsKey {
     id: String,
     secret: Secret,
     session_token: Option<Secret>,
+    /// What the environment says, for names that do not tell.
+    region: Option<String>,
 }
 
 impl AwsKey {
@@ -35,7 +37,8 @@ impl AwsKey {
         let AwsCredentials::Static { access_key_id, secret_access_key, session_token } = given else {
             return Err(Error::invalid("AwsCredentials::Provider", "answered with another provider instead of a key"));
         };
-        Ok(Self { id: access_key_id.clone(), secret: secret_access_key.clone(), session_token: session_token.clone() })
+        let (secret, session_token) = (secret_access_key.clone(), session_token.clone());
+        Ok(Self { id: access_key_id.clone(), secret, session_token, region: None })
     }
 
     fn of_environment(read: impl Fn(&str) -> Option<String>) -> Result<Self> {
@@ -44,19 +47,21 @@ impl AwsKey {
             read(name).ok_or_else(|| Error::invalid(name, "is not set, which sasl.mechanism=AWS_MSK_IAM needs"))
         };
         let (id, secret) = (needed("AWS_ACCESS_KEY_ID")?, Secret::new(needed("AWS_SECRET_ACCESS_KEY")?));
-        Ok(Self { id, secret, session_token: read("AWS_SESSION_TOKEN").map(Secret::new) })
+        let region = read("AWS_REGION").or_else(|| read("AWS_DEFAULT_REGION"));
+        Ok(Self { id, secret, session_token: read("AWS_SESSION_TOKEN").map(Secret::new), region })
     }
 }
 
-/// The client's only message. The region is read off the broker's name if none is given.
+/// The client's only message. The region is read off the broker's name if none is given, and is the environment's if the
+/// name does not tell, as behind PrivateLink.
 pub(super) fn message(
     host: &str,
     region: Option<&str>,
     key: &AwsKey,
     now: SystemTime,
 ) -> std::result::Result<Secret, String> {
-    let region = region.or_else(|| region_of(host)).ok_or_else(|| {
-        format!("the name {host} does not tell the AWS region as an MSK broker's does; give the region in the settings")
+    let region = region.or_else(|| region_of(host)).or(key.region.as_deref()).ok_or_else(|| {
+        format!("the name {host} does not tell the AWS region as an MSK broker's does; set AWS_REGION")
     })?;
     let presigned = Presigned {
         path: "/",
@@ -191,7 +196,12 @@ mod tests {
 
     fn key(session_token: Option<&str>) -> AwsKey {
         let secret = Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
-        AwsKey { id: "AKIAIOSFODNN7EXAMPLE".into(), secret, session_token: session_token.map(Secret::new) }
+        AwsKey {
+            id: "AKIAIOSFODNN7EXAMPLE".into(),
+            secret,
+            session_token: session_token.map(Secret::new),
+            region: None,
+        }
     }
 
     const MAY_2013: Duration = Duration::from_secs(1_369_353_600);
@@ -247,7 +257,11 @@ mod tests {
         ] {
             assert_eq!(region_of(host), region, "{host}");
         }
-        assert!(super::message("localhost", None, &key(None), UNIX_EPOCH).unwrap_err().contains("region"));
+        assert!(super::message("localhost", None, &key(None), UNIX_EPOCH).unwrap_err().contains("AWS_REGION"));
+        let all = |name: &str| Some(if name == "AWS_REGION" { "eu-west-1" } else { "x" }.to_owned());
+        let (key, private_link) = (AwsKey::of_environment(all).unwrap(), "b-1.my-link.example");
+        let message = super::message(private_link, None, &key, UNIX_EPOCH).unwrap();
+        assert!(message.expose().contains("/eu-west-1/kafka-cluster/"), "{private_link}");
     }
 
     #[test]
