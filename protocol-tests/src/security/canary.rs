@@ -3,10 +3,16 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 /// A password that is found wherever it leaks.
 pub const CANARY: &str = "canary-9c1f-password";
 /// What every canary begins with.
 const MARK: &str = "canary-9c1f";
+
+/// What else is secret, in each of its forms.
+static SECRETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// All that was logged in this process.
 static LOG: OnceLock<Log> = OnceLock::new();
@@ -25,13 +31,18 @@ impl Write for Log {
     }
 }
 
-/// Logs everything at TRACE from here on.
+/// Logs everything at TRACE from here on, and the words of panics.
 pub fn traced() -> &'static str {
     LOG.get_or_init(|| {
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
         subscriber.with_ansi(false).with_writer(move || writer.clone()).init();
+        let (usual, panics) = (std::panic::take_hook(), log.clone());
+        std::panic::set_hook(Box::new(move |panic| {
+            let _ = writeln!(&mut panics.clone(), "{panic}");
+            usual(panic);
+        }));
         log
     });
     "traced"
@@ -42,14 +53,51 @@ pub fn logged() -> String {
     LOG.get().map(|log| String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned()).unwrap_or_default()
 }
 
-/// Panics if a secret was logged, or is in `text`, as it is, in base64 or as a list of bytes.
+/// From here on this is a secret too: a password, a token, the bytes of a key.
+pub fn keep_secret(secret: &[u8]) {
+    SECRETS.lock().unwrap().extend(forms(secret));
+}
+
+/// How a secret shows up: as it is, in base64 wherever it begins, as a list of bytes.
+fn forms(secret: &[u8]) -> Vec<String> {
+    let bytes: Vec<String> = secret.iter().take(6).map(u8::to_string).collect();
+    let mut forms = vec![bytes.join(", ")];
+    forms.extend(std::str::from_utf8(secret).map(str::to_owned));
+    for skipped in 0..3.min(secret.len()) {
+        let part = &secret[skipped..];
+        forms.push(STANDARD.encode(&part[..part.len() / 3 * 3]));
+    }
+    forms
+}
+
+/// Panics if a secret was logged, was in the words of a panic, or is in `text`, in any of its forms.
 pub fn assert_nothing_leaked(text: &str) {
     let logged = logged();
-    let bytes: Vec<String> = MARK.bytes().take(6).map(|b| b.to_string()).collect();
-    for form in [MARK.to_owned(), "Y2FuYXJ5LTlj".into(), "NhbmFyeS05Y".into(), "jYW5hcnktOW".into(), bytes.join(", ")] {
+    for form in forms(MARK.as_bytes()).iter().chain(SECRETS.lock().unwrap().iter()) {
         for place in [&logged, text] {
-            let found = place.lines().find(|line| line.contains(&form));
+            let found = place.lines().find(|line| line.contains(form));
             assert!(found.is_none(), "a secret leaked: {found:?}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic = "a secret leaked"]
+    fn a_key_in_the_words_of_an_error_is_found() {
+        let issued = crate::security::Authority::new("ca").client("alice", crate::security::Validity::Now);
+        let line = issued.key.expose().lines().nth(1).unwrap().to_owned();
+        assert_nothing_leaked(&line);
+    }
+
+    #[test]
+    fn a_password_is_found_as_text_in_base64_and_as_bytes() {
+        for text in [CANARY.to_owned(), STANDARD.encode(format!("\0a\0{CANARY}")), format!("{:?}", CANARY.as_bytes())] {
+            assert!(std::panic::catch_unwind(|| assert_nothing_leaked(&text)).is_err(), "{text}");
+        }
+        assert_nothing_leaked("nothing of that kind");
     }
 }

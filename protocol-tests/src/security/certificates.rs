@@ -55,6 +55,8 @@ impl Key {
     fn pem(&self) -> Secret {
         let mut room = [0; 256];
         let der = self.key.to_pkcs8_der(&mut room).expect("room enough");
+        // Some of the private part, where the first line of its PEM has it: 24 bytes of DER are 32 characters.
+        super::keep_secret(&der[24..48]);
         Secret::new(pem("PRIVATE KEY", der))
     }
 }

@@ -4,6 +4,6 @@ mod canary;
 mod certificates;
 mod faulty;
 
-pub use canary::{CANARY, assert_nothing_leaked, logged, traced};
+pub use canary::{CANARY, assert_nothing_leaked, keep_secret, logged, traced};
 pub use certificates::{Authority, Issued, Validity};
 pub use faulty::{FAULTS, Fault, FaultyDial, Said};
