@@ -35,7 +35,12 @@ fn write_and_read(kafka: &SecuredKafka, topic: &str, reach: impl Fn(Milena) -> M
 #[test]
 fn files_names_and_variables_that_people_have_reach_a_secured_broker() {
     println!("running {}", milena_bin().display());
-    let (kafka, scratch) = (SecuredKafka::start("4.4.0", CANARY), Scratch::new("files"));
+    for version in ["4.4.0", "3.9.1"] {
+        reach(&SecuredKafka::start(version, CANARY), &Scratch::new(&format!("files-{version}")));
+    }
+}
+
+fn reach(kafka: &SecuredKafka, scratch: &Scratch) {
     let file = |name: &str, text: &str| {
         let path = scratch.path(name);
         fs::write(&path, text).expect("scratch is writable");
@@ -55,16 +60,16 @@ fn files_names_and_variables_that_people_have_reach_a_secured_broker() {
          ssl.truststore.type=PEM\nssl.truststore.location={trusted}\n"
     );
     let path = file("java.properties", &java);
-    write_and_read(&kafka, "java-names", |command| command.args(["--config", &path]));
+    write_and_read(kafka, "java-names", |command| command.args(["--config", &path]));
 
     let librdkafka = format!(
         "metadata.broker.list={sasl}\nsecurity.protocol=sasl_ssl\nsasl.mechanisms=PLAIN\nsasl.username=alice\n\
          sasl.password={CANARY}\nssl.ca.location={trusted}\n"
     );
     let path = file("librdkafka.conf", &librdkafka);
-    write_and_read(&kafka, "librdkafka-names", |command| command.args(["-F", &path]));
+    write_and_read(kafka, "librdkafka-names", |command| command.args(["-F", &path]));
 
-    write_and_read(&kafka, "variables", |command| {
+    write_and_read(kafka, "variables", |command| {
         let command = command.env("MILENA_BOOTSTRAP_SERVERS", &sasl).env("MILENA_SECURITY_PROTOCOL", "SASL_SSL");
         let command = command.env("MILENA_SASL_MECHANISM", "SCRAM-SHA-256").env("MILENA_SASL_JAAS_CONFIG", &scram);
         command.env("MILENA_SSL_TRUSTSTORE_LOCATION", &trusted)
@@ -75,16 +80,28 @@ fn files_names_and_variables_that_people_have_reach_a_secured_broker() {
          ssl.keystore.type=PEM\nssl.keystore.location={identity}\n"
     );
     let path = file("certificate.properties", &certificate);
-    write_and_read(&kafka, "certificate", |command| command.args(["-F", &path]));
+    write_and_read(kafka, "certificate", |command| command.args(["-F", &path]));
+
+    // The same in the file itself, each in one line, as Java takes it too.
+    let one_line = |pem: &str| pem.replace('\n', " ");
+    let inline = format!(
+        "bootstrap.servers={mutual}\nsecurity.protocol=SSL\nssl.truststore.type=PEM\nssl.keystore.type=PEM\n\
+         ssl.truststore.certificates={}\nssl.keystore.certificate.chain={}\nssl.keystore.key={}\n",
+        one_line(&kafka.authority.certificate),
+        one_line(&alice.chain),
+        one_line(alice.key.expose())
+    );
+    let path = file("inline.properties", &inline);
+    write_and_read(kafka, "inline", |command| command.args(["-F", &path]));
 
     // Nobody to trust is named: then the system's authorities are, of which ours is made one.
     let system = java.replace(&format!("ssl.truststore.type=PEM\nssl.truststore.location={trusted}\n"), "");
     let path = file("system.properties", &system);
-    write_and_read(&kafka, "the-system-trusts", |command| command.args(["-F", &path]).env("SSL_CERT_FILE", &trusted));
+    write_and_read(kafka, "the-system-trusts", |command| command.args(["-F", &path]).env("SSL_CERT_FILE", &trusted));
 
     let open = librdkafka.replace(&sasl, &kafka.address(Listener::Sasl)).replace("sasl_ssl", "sasl_plaintext");
     let path = file("open.conf", &open.replace(&format!("ssl.ca.location={trusted}\n"), ""));
-    write_and_read(&kafka, "in-the-clear", |command| command.args(["-F", &path]));
+    write_and_read(kafka, "in-the-clear", |command| command.args(["-F", &path]));
     let warned = run(milena(["consume", "-t", "in-the-clear", "-e", "-F", &path])).stderr;
     assert_eq!(warned.matches("anybody on the way can read").count(), 1, "one warning: {warned}");
 

@@ -180,7 +180,12 @@ async fn refused_certificates(kafka: &SecuredKafka) {
 #[tokio::test(flavor = "multi_thread")]
 async fn ports_and_settings_that_do_not_match_are_named() {
     let _traced = traced();
-    let kafka = newest();
+    mismatches(newest()).await;
+    mismatches(older()).await;
+    assert_nothing_leaked("");
+}
+
+async fn mismatches(kafka: &SecuredKafka) {
     // A key is got before the broker is asked whether it knows the mechanism, so this one is given.
     let unknown = SaslMechanism::AwsMskIam(AwsMskIam {
         region: Some("eu-west-1".into()),
@@ -195,13 +200,21 @@ async fn ports_and_settings_that_do_not_match_are_named() {
     assert!(error.to_string().contains("it offers") && error.to_string().contains("SCRAM-SHA-512"), "{error}");
     let mut to_tls = config(kafka, Listener::Tls, None);
     to_tls.security.protocol = SecurityProtocol::Plaintext;
-    assert!(failure(to_tls).await.to_string().contains("security.protocol=SSL"));
+    let error = failure(to_tls).await;
+    assert_eq!(error.recovery(), Recovery::Reconfigure, "{error}");
+    assert!(error.to_string().contains("security.protocol=SSL"), "{error}");
     // The reverse looks like a broker that goes away, which may pass: only the words tell.
     let mut to_plain = config(kafka, Listener::Sasl, Some(plain(CANARY)));
     to_plain.security.protocol = SecurityProtocol::SaslSsl;
     to_plain.default_api_timeout = Duration::from_secs(2);
-    let error = failure(to_plain).await;
-    assert!(error.to_string().contains("security.protocol=PLAINTEXT"), "{error}");
+    let mut to_open = config(kafka, Listener::Tls, None);
+    to_open.bootstrap_servers = vec![kafka.kafka.address(1)];
+    to_open.default_api_timeout = Duration::from_secs(2);
+    for config in [to_plain, to_open] {
+        let error = failure(config).await;
+        assert_eq!(error.recovery(), Recovery::Retry, "{error}");
+        assert!(error.to_string().contains("security.protocol=PLAINTEXT"), "{error}");
+    }
     let mut no_sasl = config(kafka, Listener::Sasl, None);
     no_sasl.security.protocol = SecurityProtocol::Plaintext;
     no_sasl.default_api_timeout = Duration::from_secs(2);

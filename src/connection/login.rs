@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rand::TryRng;
 use sha2::{Digest, Sha256};
 
+use super::display_address;
 use super::handshake::Refusal;
 use super::refused::LoginKey;
 use super::sasl::Authentication;
@@ -59,6 +60,11 @@ impl Credentials {
             SaslMechanism::OAuthBearer(_) | SaslMechanism::AwsMskIam(_) => return None,
         };
         Some(hashed(&[self.mechanism.name(), &self.host, &port, username, password.expose()]))
+    }
+
+    /// Where it logs in, for the log.
+    pub(super) fn address(&self, port: u16) -> String {
+        display_address(&self.host, port)
     }
 
     /// An authentication that has not begun.

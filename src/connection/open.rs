@@ -184,7 +184,10 @@ async fn log_in(
     let tried = authenticate(credentials, stream, frames, stage).await;
     match &tried {
         Ok(_) => refused().handle_login(&key),
-        Err(refusal) => refused().handle_refusal(key, now(), refusal),
+        Err(refusal) => {
+            tracing::debug!(peer = credentials.address(port), "authentication was refused");
+            refused().handle_refusal(key, now(), refusal);
+        }
     }
     tried
 }

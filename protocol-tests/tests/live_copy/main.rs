@@ -114,9 +114,13 @@ fn killed_at_random_moments_every_record_is_there_once_and_in_order() {
 /// The same behind TLS and SASL. `MILENA_SECURED_CYCLES` says how often.
 #[test]
 fn over_sasl_and_tls_every_record_is_there_once_and_in_order() {
-    let cycles = setting("MILENA_SECURED_CYCLES", 10);
-    let kafka = SecuredKafka::start("4.4.0", CANARY);
-    let scene = Scene::secured(&kafka, "killed-secured", CANARY);
+    for version in ["4.4.0", "3.9.1"] {
+        kill_secured(&SecuredKafka::start(version, CANARY), setting("MILENA_SECURED_CYCLES", 10));
+    }
+}
+
+fn kill_secured(kafka: &SecuredKafka, cycles: u32) {
+    let scene = Scene::secured(kafka, "killed-secured", CANARY);
     let (mut dice, feeder) = (dice(), Feeder::start(&scene));
     let mut killing = Killing::new(&scene);
     for _ in 0..cycles {

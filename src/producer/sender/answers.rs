@@ -181,6 +181,10 @@ impl Sender {
                      and fenced this one; give each job ids of its own"
                 ))
             }
+            ErrorKind::Broker(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED) => {
+                let id = &self.settings.transactional_id;
+                error.with_detail(format!("the user needs WRITE on the transactional id {id}"))
+            }
             // The producer itself goes on under another epoch: the record may simply be sent again.
             ErrorKind::Broker(ErrorCode::UNKNOWN_PRODUCER_ID | ErrorCode::INVALID_PRODUCER_EPOCH) if is_idempotent => {
                 error.with_recovery(Recovery::Retry)

@@ -454,6 +454,19 @@ fn a_batch_given_up_while_its_broker_lets_nobody_in_says_why() {
 }
 
 #[test]
+fn a_right_to_the_transactional_id_that_is_gone_names_the_id() {
+    let mut bench = Bench::bare(Numbering::Transactional);
+    bench.add("t", 0, 1);
+    bench.sender.begin_transaction(ID, true);
+    bench.push(0, 1);
+    bench.sender.handle_partition_added(bench.now, 0);
+    let request = bench.request();
+    bench.reply(&request, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, -1);
+    let error = bench.ended[0].1.as_ref().unwrap_err();
+    assert!(error.to_string().contains("etl/0#0") && error.to_string().contains("t-0"), "{error}");
+}
+
+#[test]
 fn a_failed_batch_ends_the_transaction_and_a_partition_is_added_before_its_first_batch() {
     let mut bench = Bench::bare(Numbering::Transactional);
     bench.add("t", 0, 1);
