@@ -216,6 +216,9 @@ impl Cluster {
             };
             let wait = backoff.next_wait();
             if Instant::now() + wait >= deadline {
+                // What an earlier attempt ended with tells more than that there was no time left for this one.
+                let is_cut_short = error.kind() == ErrorKind::Timeout;
+                let error = last.filter(|_| is_cut_short).unwrap_or(error);
                 if error.code().is_some() {
                     return Err(error);
                 }

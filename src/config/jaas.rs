@@ -4,19 +4,23 @@ use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::str::Chars;
 
+use zeroize::Zeroizing;
+
+use super::security::Secret;
+
 /// A login module and its options. It holds passwords: it has no `Debug`.
 pub(super) struct LoginModule {
     /// The class, as it is written.
     pub(super) class: String,
-    pub(super) options: BTreeMap<String, String>,
+    pub(super) options: BTreeMap<String, Secret>,
 }
 
 #[derive(PartialEq, Eq)]
 enum Token {
     /// A bare word.
-    Word(String),
+    Word(Zeroizing<String>),
     /// Text in single or double quotes, escapes resolved.
-    Quoted(String),
+    Quoted(Zeroizing<String>),
     /// Any other character.
     Sign(char),
 }
@@ -37,7 +41,7 @@ pub(super) fn parse(text: &str) -> Result<LoginModule, String> {
             Some(Token::Sign(';')) => break,
             Some(Token::Word(key) | Token::Quoted(key)) => {
                 let value = option_value(&mut tokens, &key)?;
-                options.insert(key, value);
+                options.insert(key.to_string(), Secret::new(value.as_str()));
             }
             Some(Token::Sign(sign)) => {
                 return Err(format!("`{sign}` stands where the name of an option should; {QUOTE}"));
@@ -46,21 +50,21 @@ pub(super) fn parse(text: &str) -> Result<LoginModule, String> {
         }
     }
     match tokens.next() {
-        None => Ok(LoginModule { class, options }),
+        None => Ok(LoginModule { class: class.to_string(), options }),
         Some(_) => Err("there is something behind the first semicolon: give exactly one login module".into()),
     }
 }
 
 const QUOTE: &str = "put values in double quotes, with a backslash before quotes and backslashes inside";
 
-fn word(token: Token) -> Option<String> {
+fn word(token: Token) -> Option<Zeroizing<String>> {
     match token {
         Token::Word(text) | Token::Quoted(text) => Some(text),
         Token::Sign(_) => None,
     }
 }
 
-fn option_value(tokens: &mut impl Iterator<Item = Token>, key: &str) -> Result<String, String> {
+fn option_value(tokens: &mut impl Iterator<Item = Token>, key: &str) -> Result<Zeroizing<String>, String> {
     let is_assigned = tokens.next() == Some(Token::Sign('='));
     let value = tokens.next().filter(|_| is_assigned).and_then(word);
     value.ok_or_else(|| format!("the option {key} has no value: write {key}=\"...\"; {QUOTE}"))
@@ -77,7 +81,8 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             '/' => skip_comment(&mut rest)?,
             '"' | '\'' => tokens.push(Token::Quoted(quoted(&mut rest, c)?)),
             c if begins_word(c) => {
-                let mut word = String::from(c);
+                let mut word = room(&rest);
+                word.push(c);
                 while let Some(c) = rest.next_if(|c| begins_word(*c) || matches!(c, '0'..='9' | '.' | '-')) {
                     word.push(c);
                 }
@@ -106,8 +111,15 @@ fn skip_comment(rest: &mut Peekable<Chars<'_>>) -> Result<(), String> {
     }
 }
 
-fn quoted(rest: &mut Peekable<Chars<'_>>, quote: char) -> Result<String, String> {
-    let mut text = String::new();
+/// Room for all that is left, so that no copy is left behind by text that grows.
+fn room(rest: &Peekable<Chars<'_>>) -> Zeroizing<String> {
+    let (least, most) = rest.size_hint();
+    // A character that was looked at may be of four bytes.
+    Zeroizing::new(String::with_capacity(most.unwrap_or(least) + 4))
+}
+
+fn quoted(rest: &mut Peekable<Chars<'_>>, quote: char) -> Result<Zeroizing<String>, String> {
+    let mut text = room(rest);
     loop {
         match rest.next() {
             Some(c) if c == quote => return Ok(text),
@@ -158,7 +170,7 @@ mod tests {
             let written: String = unescaped(written);
             let ours = parse(&written).map_or("refused".into(), |module| {
                 let options = module.options.iter();
-                let options = options.map(|(k, v)| format!(" {}={}", k.escape_default(), v.escape_default()));
+                let options = options.map(|(k, v)| format!(" {}={}", k.escape_default(), v.expose().escape_default()));
                 format!("{}{}", module.class, options.collect::<String>())
             });
             assert_eq!(ours, read, "{written}");

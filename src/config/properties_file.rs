@@ -1,12 +1,16 @@
 //! Reads Java's `.properties` syntax as `java.util.Properties` does: comments, continued lines, escapes, separators.
 
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::config::security::Secret;
 use crate::error::{Error, Result};
 
 /// One property of a file, as it was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Entry {
     pub(super) key: String,
-    pub(super) value: String,
+    /// Any value may be a password: what the reader makes on the way to it is overwritten.
+    pub(super) value: Secret,
     /// The line it begins on, from 1.
     pub(super) line: usize,
 }
@@ -16,11 +20,18 @@ pub(super) struct Entry {
 /// Fails on a `\u` that is not a character, with `file` and the line. Bytes that are not UTF-8 are read as ISO 8859-1,
 /// as Java reads all of them.
 pub(super) fn parse(bytes: &[u8], file: &str) -> Result<Vec<Entry>> {
-    let text = match std::str::from_utf8(bytes) {
+    let text = Zeroizing::new(match std::str::from_utf8(bytes) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text).to_owned(),
-        Err(_) => bytes.iter().copied().map(char::from).collect(),
-    };
+        Err(_) => latin1(bytes),
+    });
     logical_lines(&text).into_iter().map(|(logical, line)| entry(&logical, line, file)).collect()
+}
+
+/// With room for all of it from the start: text that grows leaves copies behind.
+fn latin1(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    text.extend(bytes.iter().copied().map(char::from));
+    text
 }
 
 fn entry(logical: &str, line: usize, file: &str) -> Result<Entry> {
@@ -32,7 +43,7 @@ fn entry(logical: &str, line: usize, file: &str) -> Result<Entry> {
     if key.is_empty() {
         return Err(Error::invalid(file, format!("line {line}: a value without a name; write name=value")));
     }
-    Ok(Entry { key, value, line })
+    Ok(Entry { key, value: Secret::new(value), line })
 }
 
 fn is_blank(c: char) -> bool {
@@ -40,9 +51,9 @@ fn is_blank(c: char) -> bool {
 }
 
 /// Lines that hold a property, their continuations joined, and where each begins. Blank lines and comments are gone.
-fn logical_lines(text: &str) -> Vec<(String, usize)> {
+fn logical_lines(text: &str) -> Vec<(Zeroizing<String>, usize)> {
     let mut lines = Vec::new();
-    let (mut open, mut began) = (String::new(), 0);
+    let (mut open, mut began) = (Zeroizing::new(String::with_capacity(text.len())), 0);
     for (number, natural) in (1..).zip(natural_lines(text)) {
         let natural = natural.trim_start_matches(is_blank);
         if open.is_empty() {
@@ -56,7 +67,8 @@ fn logical_lines(text: &str) -> Vec<(String, usize)> {
         let is_continued = backslashes % 2 == 1;
         open.push_str(if is_continued { &natural[..natural.len() - 1] } else { natural });
         if !is_continued && !open.is_empty() {
-            lines.push((std::mem::take(&mut open), began));
+            lines.push((Zeroizing::new(open.as_str().to_owned()), began));
+            open.zeroize();
         }
     }
     if !open.is_empty() {
@@ -87,7 +99,7 @@ fn split(logical: &str) -> (&str, &str) {
 
 /// The text that escapes stand for; `None` if a `\u` stands for none.
 fn unescape(text: &str) -> Option<String> {
-    let mut units = Vec::with_capacity(text.len());
+    let mut units = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
         let c = if c == '\\' {
@@ -123,7 +135,7 @@ mod tests {
 
     fn pairs(text: &str) -> Vec<(String, String)> {
         let entries = parse(text.as_bytes(), "f").unwrap();
-        entries.into_iter().map(|e| (e.key, e.value)).collect()
+        entries.into_iter().map(|e| (e.key, e.value.expose().to_owned())).collect()
     }
 
     fn pair(key: &str, value: &str) -> (String, String) {
@@ -135,7 +147,7 @@ mod tests {
     fn a_nasty_file_is_read_as_java_reads_it() {
         let bytes = include_bytes!("../../fixtures/properties/nasty.properties");
         let mut ours: std::collections::BTreeMap<String, String> = Default::default();
-        ours.extend(parse(bytes, "nasty").unwrap().into_iter().map(|e| (e.key, e.value)));
+        ours.extend(parse(bytes, "nasty").unwrap().into_iter().map(|e| (e.key, e.value.expose().to_owned())));
         let java = include_str!("../../fixtures/properties/nasty.tsv");
         let line = |(key, value): (&String, &String)| format!("{}\t{}", key.escape_default(), value.escape_default());
         let ours: Vec<String> = ours.iter().map(line).collect();
@@ -147,7 +159,7 @@ mod tests {
     #[test]
     fn an_entry_tells_the_line_it_begins_on() {
         let entries = parse(b"# one\r\n\r\n a = 1 \\\r\n   2\rb:3", "f").unwrap();
-        let lines: Vec<_> = entries.iter().map(|e| (e.key.as_str(), e.value.as_str(), e.line)).collect();
+        let lines: Vec<_> = entries.iter().map(|e| (e.key.as_str(), e.value.expose(), e.line)).collect();
         assert_eq!(lines, [("a", "1 2", 3), ("b", "3", 5)]);
     }
 
@@ -161,7 +173,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_utf8_is_latin_1() {
         let entries = parse(b"client.id=caf\xe9", "f").unwrap();
-        assert_eq!(entries[0].value, "café");
+        assert_eq!(entries[0].value.expose(), "café");
         assert_eq!(pairs("client.id=café"), [pair("client.id", "café")]);
         assert_eq!(pairs("\u{feff}a=1"), [pair("a", "1")], "an editor's byte order mark is no part of the name");
     }

@@ -10,6 +10,8 @@ use super::foreign::{self, Fate};
 use super::property::Property;
 use super::security::Secret;
 use super::{Config, nearest, properties, properties_file, property, refused, shortened};
+use zeroize::Zeroizing;
+
 use crate::error::{Error, ErrorKind, Operation, Result};
 
 /// What environment variables begin with: `MILENA_BOOTSTRAP_SERVERS` is `bootstrap.servers`.
@@ -114,7 +116,7 @@ impl Sources {
                 Some((Fate::Ignored, why)) => {
                     self.warnings.push(format!("{source}: {} is passed over: {why}", shortened(&entry.key)));
                 }
-                _ => self.give(&entry.key, &entry.value, source)?,
+                _ => self.give(&entry.key, entry.value.expose(), source)?,
             }
         }
         Ok(self)
@@ -210,8 +212,9 @@ fn located(error: Error, source: &Source) -> Error {
 }
 
 /// The file's bytes, or why not.
-fn read(path: &Path) -> std::result::Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
+fn read(path: &Path) -> std::result::Result<Zeroizing<Vec<u8>>, String> {
+    // With room for the largest: a list that grows leaves copies of passwords behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST_FILE as usize + 1));
     let file = std::fs::File::open(path).map_err(|e| format!("the file cannot be opened: {e}"))?;
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|e| format!("the file cannot be read: {e}"))?;
     if bytes.len() as u64 > LARGEST_FILE {

@@ -64,8 +64,8 @@ fn check_module(module: &LoginModule, mechanism: &str) -> Result<()> {
 }
 
 /// One option of the module, or an error that names it.
-fn required(module: &mut LoginModule, option: &str) -> Result<String> {
-    let value = module.options.remove(option).filter(|value| !value.is_empty());
+fn required(module: &mut LoginModule, option: &str) -> Result<Secret> {
+    let value = module.options.remove(option).filter(|value| !value.expose().is_empty());
     value.ok_or_else(|| Error::invalid(JAAS, format!("the option {option} is missing; write {option}=\"...\"")))
 }
 
@@ -82,7 +82,7 @@ fn credentials(raw: &Raw, jaas: Option<LoginModule>, mechanism: &str) -> Result<
                 ));
             }
             let username = required(&mut module, "username")?;
-            Ok((username, Secret::new(required(&mut module, "password")?)))
+            Ok((username.expose().to_owned(), required(&mut module, "password")?))
         }
         (None, Some(username), Some(password)) => Ok((username.to_owned(), password)),
         (None, Some(_), None) => Err(Error::invalid("sasl.password", "is not set; sasl.username needs it")),
@@ -101,7 +101,7 @@ fn token(raw: &Raw, jaas: Option<LoginModule>) -> Result<OAuthBearer> {
         return oidc(raw, &mut module, url).map(|oidc| OAuthBearer::ClientCredentials(Box::new(oidc)));
     }
     match module.options.remove("unsecuredLoginStringClaim_sub") {
-        Some(subject) => unsecured(&mut module, subject).map(OAuthBearer::UnsecuredForTests),
+        Some(subject) => unsecured(&mut module, subject.expose().to_owned()).map(OAuthBearer::UnsecuredForTests),
         None => {
             let detail = "is not set; OAUTHBEARER needs it with sasl.oauthbearer.client.credentials.client.id and \
                           .secret (for tests: sasl.jaas.config with unsecuredLoginStringClaim_sub)";
@@ -115,7 +115,7 @@ fn oidc(raw: &Raw, module: &mut LoginModule, url: &str) -> Result<OidcClientCred
         return Err(Error::invalid(TOKEN_URL, "must begin with https://: the client's secret is sent there"));
     }
     let mut part = |setting: &str, option: &str| {
-        let (given, in_jaas) = (raw.secret(setting), module.options.remove(option).map(Secret::new));
+        let (given, in_jaas) = (raw.secret(setting), module.options.remove(option));
         match (given, in_jaas) {
             (Some(_), Some(_)) => {
                 Err(Error::invalid(setting, format!("says the same thing as {option} in {JAAS}; give one of them")))
@@ -133,7 +133,7 @@ fn oidc(raw: &Raw, module: &mut LoginModule, url: &str) -> Result<OidcClientCred
     oidc.scope = scope.map(|scope| scope.expose().to_owned());
     oidc.extensions = extensions(raw, module)?;
     if let Some(path) = module.options.remove("ssl.truststore.location") {
-        oidc.roots = Roots::Pem(Pem::File(path.into()));
+        oidc.roots = Roots::Pem(Pem::File(path.expose().into()));
     }
     Ok(oidc)
 }
@@ -142,7 +142,7 @@ fn oidc(raw: &Raw, module: &mut LoginModule, url: &str) -> Result<OidcClientCred
 fn extensions(raw: &Raw, module: &LoginModule) -> Result<Vec<(String, String)>> {
     let mut all: Vec<(String, String)> = Vec::new();
     for (option, value) in &module.options {
-        all.extend(option.strip_prefix("extension_").map(|name| (name.to_owned(), value.clone())));
+        all.extend(option.strip_prefix("extension_").map(|name| (name.to_owned(), value.expose().to_owned())));
     }
     for entry in raw.get("sasl.oauthbearer.extensions").into_iter().flat_map(|list| list.split(',')) {
         let pair = entry.split_once('=');
@@ -162,7 +162,7 @@ fn extensions(raw: &Raw, module: &LoginModule) -> Result<Vec<(String, String)>> 
 
 fn unsecured(module: &mut LoginModule, subject: String) -> Result<UnsecuredToken> {
     let lifetime = module.options.remove("unsecuredLoginLifetimeSeconds");
-    let seconds = lifetime.map_or(Ok(3600), |text| text.parse::<u32>()).ok().filter(|seconds| *seconds > 0);
+    let seconds = lifetime.map_or(Ok(3600), |text| text.expose().parse::<u32>()).ok().filter(|seconds| *seconds > 0);
     let seconds = seconds
         .ok_or_else(|| Error::invalid(JAAS, "unsecuredLoginLifetimeSeconds is not a whole number of seconds from 1"))?;
     Ok(UnsecuredToken { subject, lifetime: Duration::from_secs(seconds.into()) })

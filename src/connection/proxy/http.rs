@@ -1,10 +1,10 @@
 //! The CONNECT method of HTTP/1.1 (RFC 9110 section 9.3.6), as a plain state machine.
 
-use std::fmt::Write;
 use std::io;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use zeroize::Zeroizing;
 
 use super::{Step, Tunnel, broken};
 
@@ -13,7 +13,7 @@ const LONGEST_HEAD: usize = 16 * 1024;
 
 /// The opening of one tunnel.
 pub(super) struct Connect {
-    request: Option<String>,
+    request: Option<Zeroizing<Vec<u8>>>,
     head: Vec<u8>,
 }
 
@@ -21,14 +21,16 @@ impl Connect {
     /// To `host:port`, which holds no blank or line end.
     pub(super) fn new(host: &str, port: u16, credentials: Option<(&str, &str)>) -> Self {
         let address = crate::connection::display_address(host, port);
-        let mut request = format!("CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n");
-        if let Some((user, password)) = credentials {
-            let encoded = BASE64_STANDARD.encode(format!("{user}:{password}"));
-            // Writing to a string does not fail.
-            let _ = write!(request, "Proxy-Authorization: Basic {encoded}\r\n");
-        }
-        request.push_str("\r\n");
-        Self { request: Some(request), head: Vec::new() }
+        let head = format!("CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n");
+        let authorization = credentials.map(|(user, password)| {
+            let pair = Zeroizing::new([user, ":", password].concat());
+            Zeroizing::new(BASE64_STANDARD.encode(pair.as_bytes()))
+        });
+        let request = match &authorization {
+            Some(encoded) => [&head, "Proxy-Authorization: Basic ", encoded, "\r\n\r\n"].concat(),
+            None => [&head, "\r\n"].concat(),
+        };
+        Self { request: Some(Zeroizing::new(request.into_bytes())), head: Vec::new() }
     }
 }
 
@@ -36,7 +38,7 @@ impl Tunnel for Connect {
     /// Reads a byte at a time: the byte behind the empty line is the broker's.
     fn handle(&mut self, bytes: &[u8]) -> io::Result<Step> {
         if let Some(request) = self.request.take() {
-            return Ok(Step::Send(request.into_bytes()));
+            return Ok(Step::Send(request));
         }
         self.head.extend_from_slice(bytes);
         let begin = self.head.len().min(5);

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::transport::{BoxFuture, Dial, Stream};
+use zeroize::Zeroizing;
+
 use crate::config::{Proxy, ProxyScheme};
 
 /// Dials brokers through a proxy, which is itself dialled through another dialer. The proxy looks the names up.
@@ -43,7 +45,7 @@ impl Dial for ProxyDial {
 #[derive(PartialEq, Eq, Debug)]
 enum Step {
     /// Write these bytes, then read.
-    Send(Vec<u8>),
+    Send(Zeroizing<Vec<u8>>),
     /// Read exactly this many more bytes (at least one) and hand them in.
     Read(usize),
     /// The way is open; the next byte is the broker's.

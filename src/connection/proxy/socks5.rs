@@ -3,6 +3,8 @@
 use std::io;
 use std::net::IpAddr;
 
+use zeroize::Zeroizing;
+
 use super::{Step, Tunnel, broken};
 
 const VERSION: u8 = 5;
@@ -29,7 +31,7 @@ pub(super) struct Socks5 {
     is_sent: bool,
     greeting: Vec<u8>,
     /// The request of RFC 1929, if there is a user.
-    login: Option<Vec<u8>>,
+    login: Option<Zeroizing<Vec<u8>>>,
     connect: Vec<u8>,
 }
 
@@ -42,7 +44,7 @@ impl Socks5 {
         let login = match credentials {
             Some((user, password)) => {
                 let (user_len, password_len) = (count(user.len())?, count(password.len())?);
-                Some([&[1, user_len], user.as_bytes(), &[password_len], password.as_bytes()].concat())
+                Some(Zeroizing::new([&[1, user_len], user.as_bytes(), &[password_len], password.as_bytes()].concat()))
             }
             None => None,
         };
@@ -50,7 +52,7 @@ impl Socks5 {
         Ok(Self { state: State::Begin, is_sent: false, greeting, login, connect })
     }
 
-    fn send(&mut self, bytes: Vec<u8>, then: State) -> Step {
+    fn send(&mut self, bytes: Zeroizing<Vec<u8>>, then: State) -> Step {
         (self.state, self.is_sent) = (then, true);
         Step::Send(bytes)
     }
@@ -70,12 +72,12 @@ impl Tunnel for Socks5 {
         match (&self.state, bytes) {
             (State::Begin, _) => {
                 let greeting = std::mem::take(&mut self.greeting);
-                Ok(self.send(greeting, State::Method))
+                Ok(self.send(greeting.into(), State::Method))
             }
             (State::Method, &[VERSION, method]) => self.handle_method(method),
             (State::Verdict, &[1, 0]) => {
                 let connect = self.connect.clone();
-                Ok(self.send(connect, State::Reply))
+                Ok(self.send(connect.into(), State::Reply))
             }
             (State::Verdict, &[1, _]) => {
                 Err(io::Error::new(io::ErrorKind::PermissionDenied, "it refuses user and password of proxy.url"))
@@ -99,7 +101,7 @@ impl Socks5 {
         match (method, self.login.take()) {
             (NO_AUTHENTICATION, _) => {
                 let connect = self.connect.clone();
-                Ok(self.send(connect, State::Reply))
+                Ok(self.send(connect.into(), State::Reply))
             }
             (USER_AND_PASSWORD, Some(login)) => Ok(self.send(login, State::Verdict)),
             (NOTHING_ACCEPTABLE, login) => {
