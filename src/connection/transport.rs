@@ -94,7 +94,7 @@ impl Dial for TcpDial {
         Box::pin(async move {
             let found = tokio::net::lookup_host((host, port)).await;
             let found = found.map_err(|e| named(&e, format!("the name {host} could not be looked up: {e}")))?;
-            let stream = connect_any(alternate(found)).await?;
+            let stream = connect_any(alternate(found), TcpStream::connect).await?;
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Box<dyn Stream>)
         })
@@ -107,13 +107,20 @@ impl Dial for TcpDial {
 }
 
 /// The first of `addresses` that lets itself be connected to. Dropping it drops all attempts.
-async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+async fn connect_any<S, F>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> F) -> io::Result<S>
+where
+    S: Send + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+{
     let mut untried = addresses.into_iter();
     let mut attempts = JoinSet::new();
     let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
     loop {
         match untried.next() {
-            Some(address) => drop(attempts.spawn(async move { (address, TcpStream::connect(address).await) })),
+            Some(address) => {
+                let attempt = connect(address);
+                attempts.spawn(async move { (address, attempt.await) });
+            }
             None if attempts.is_empty() => return Err(all_failed(failures)),
             None => {}
         }
@@ -169,11 +176,42 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let alive = listener.local_addr().unwrap();
         let refused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let stream = connect_any(vec![refused, alive]).await.unwrap();
+        let stream = connect_any(vec![refused, alive], TcpStream::connect).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), alive);
-        let error = connect_any(vec![refused]).await.unwrap_err();
+        let error = connect_any(vec![refused], TcpStream::connect).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert!(error.to_string().contains(&refused.to_string()), "{error}");
+    }
+
+    /// Connects to the second of two addresses after `second`, to the first after `first` or never; which, and when.
+    async fn race(first: Option<Duration>, second: Duration) -> (SocketAddr, Duration) {
+        let addresses: Vec<SocketAddr> = ["[::1]:1", "10.0.0.1:1"].map(|text| text.parse().unwrap()).to_vec();
+        let slow = addresses[0];
+        let connect = move |to| async move {
+            match (to == slow, first) {
+                (true, Some(first)) => tokio::time::sleep(first).await,
+                (true, None) => std::future::pending().await,
+                (false, _) => tokio::time::sleep(second).await,
+            }
+            Ok(to)
+        };
+        let began = tokio::time::Instant::now();
+        let connected = tokio::time::timeout(Duration::from_secs(60), connect_any(addresses, connect)).await;
+        (connected.expect("the other one answers").unwrap(), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_never_answers_costs_the_head_start_and_no_more() {
+        let (connected, took) = race(None, Duration::from_millis(10)).await;
+        assert!(connected.is_ipv4() && took >= HEAD_START && took < HEAD_START * 2, "{connected} after {took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_is_slow_is_used_if_it_answers_before_the_next_one() {
+        let (connected, took) = race(Some(Duration::from_millis(100)), Duration::ZERO).await;
+        assert!(connected.is_ipv6() && took < HEAD_START, "within its head start: {connected} after {took:?}");
+        let (connected, took) = race(Some(HEAD_START * 2), HEAD_START * 4).await;
+        assert!(connected.is_ipv6() && took < HEAD_START * 3, "the race goes on: {connected} after {took:?}");
     }
 
     #[tokio::test]
