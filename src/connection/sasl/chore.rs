@@ -128,6 +128,8 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
     use crate::config::security::Secret;
 
@@ -165,6 +167,22 @@ mod tests {
             panic!("not hashed")
         };
         assert!(a == b && place.get() == Some(&a), "both have what is in the one place");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn connections_on_the_same_thread_go_on_while_a_password_is_hashed() {
+        let turns = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&turns);
+        let other = tokio::spawn(async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(matches!(hash(hashing("elsewhere", b"salt", 200_000)).await, Product::Salted(_)));
+        other.abort();
+        let turns = turns.load(Ordering::Relaxed);
+        assert!(turns > 10, "another task of the thread had {turns} turns only");
     }
 
     #[test]
