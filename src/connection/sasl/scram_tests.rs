@@ -23,6 +23,19 @@ fn the_exchange_of_rfc_7677() {
     scram.handle_final(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=").unwrap();
 }
 
+/// No RFC has one with SHA-512: computed by hashlib and hmac of Python 3, which give the one above with SHA-256.
+#[test]
+fn the_same_exchange_with_sha_512() {
+    let mut scram = Scram::new(Hash::Sha512, "user", &Secret::new("pencil"), NONCE.into()).unwrap();
+    let salted = scram.handle_first(SERVER_FIRST.as_bytes()).unwrap().run();
+    let proof = scram.handle_salted(&salted).unwrap();
+    let expected = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
+                    p=gMGXRcevScNtxZ6/8lQYpGtnsNAc3mGcmNomv+xnoOMw+3R2xNJdMNnzMlTN8PPC6wdp6dybEmDYXYTxwnYPJQ==";
+    assert_eq!(proof.expose(), expected);
+    let signature = "v=ZQnYEgWQMFmmsM8aQMF0nDDCy/AgCzkwk8CmMZYcMg0vSVlKDanekLtifDSeVGT4+5ZxXnJq199RVG2rR7N7Zw==";
+    scram.handle_final(signature.as_bytes()).unwrap();
+}
+
 #[test]
 fn hi_of_rfc_5802_is_pbkdf2() {
     // RFC 7914 section 11 has PBKDF2-HMAC-SHA-256 with one block and more; the first 32 bytes are `Hi`.
@@ -30,6 +43,31 @@ fn hi_of_rfc_5802_is_pbkdf2() {
     assert_eq!(super::super::hash::hex(&salted), "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc");
     let salted = Hash::Sha256.salted(b"Password", b"NaCl", 80_000);
     assert_eq!(super::super::hash::hex(&salted), "4ddcd8f60b98be21830cee5ef22701f9641a4418d04c0414aeff08876b34ab56");
+}
+
+/// The passwords and salts of RFC 6070 with SHA-512, as implementations of it publish them and Python's hashlib gives them.
+#[test]
+fn hi_with_sha_512_is_pbkdf2_too() {
+    for (iterations, expected) in [
+        (
+            1,
+            "867f70cf1ade02cff3752599a3a53dc4af34c7a669815ae5d513554e1c8cf252\
+             c02d470a285a0501bad999bfe943c08f050235d7d68b1da55e63f73b60a57fce",
+        ),
+        (
+            2,
+            "e1d9c16aa681708a45f5c7c4e215ceb66e011a2e9f0040713f18aefdb866d53c\
+             f76cab2868a39b9f7840edce4fef5a82be67335c77a6068e04112754f27ccf4e",
+        ),
+        (
+            4096,
+            "d197b1b33db0143e018b12f3d1d1479e6cdebdcc97c5c0f87f6902e072f457b5\
+             143f30602641b3d55cd335988cb36b84376060ecd532e039b742a239434af2d5",
+        ),
+    ] {
+        let salted = Hash::Sha512.salted(b"password", b"salt", iterations);
+        assert_eq!(super::super::hash::hex(&salted), expected, "{iterations}");
+    }
 }
 
 #[test]
