@@ -1,8 +1,19 @@
 //! Authentications by hand: what the broker answers goes in, what the user reads comes out.
 
+#[cfg(feature = "tls")]
+use std::io;
+#[cfg(feature = "tls")]
+use std::time::SystemTime;
+
 use super::*;
 use crate::config::security::UnsecuredToken;
+#[cfg(feature = "tls")]
+use crate::config::security::{Kept, OidcClientCredentials, Token};
 use crate::connection::transport::TcpDial;
+#[cfg(feature = "tls")]
+use crate::connection::transport::{BoxFuture, Dial, Stream};
+#[cfg(feature = "tls")]
+use crate::error::Recovery;
 use crate::wire::frame::encode_response;
 use crate::wire::messages::api_versions_response::ApiVersion;
 use crate::wire::messages::{ApiVersionsResponse, SaslAuthenticateResponse};
@@ -110,6 +121,46 @@ async fn a_refused_token_is_answered_before_the_error_is_read() {
     assert!(reply.ends_with(b"\x02\x01\x00"), "one byte, and no tagged fields: {reply:?}");
     let words = refusal(token.handle_frame(answer(58, "nope", b"", 0)));
     assert!(words.contains("invalid_token") && words.contains("nope"), "{words}");
+}
+
+/// A network on which nobody listens, and how often it was tried.
+#[cfg(feature = "tls")]
+#[derive(Default)]
+struct Refusing(std::sync::atomic::AtomicU32);
+
+#[cfg(feature = "tls")]
+impl Dial for Refusing {
+    fn dial<'a>(&'a self, _: &'a str, _: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
+    }
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_token_that_still_lives_is_used_while_its_endpoint_is_down() {
+    let minute = Duration::from_secs(60);
+    let now = SystemTime::now();
+    for (refresh_at, expires_at, is_used, tries) in [
+        (now + minute, Some(now + 2 * minute), true, 0),
+        (now - minute, Some(now + minute), true, 1),
+        (now - 2 * minute, Some(now - minute), false, 1),
+        (now - minute, None, false, 1),
+    ] {
+        let oidc = OidcClientCredentials::new("https://id.example/token", "me", "canary-pw");
+        let token = Token { value: Secret::new("kept"), expires_at, extensions: Vec::new() };
+        *oidc.kept.0.lock().await = Some(Kept { of: oidc.clone(), token, refresh_at });
+        let (source, dial) = (OAuthBearer::ClientCredentials(Box::new(oidc)), Refusing::default());
+        let place = format!("refresh {refresh_at:?}, expiry {expires_at:?}, now {now:?}");
+        match oauth::token(&source, &dial).await {
+            Ok(token) => assert!(is_used && token.value.expose() == "kept", "{place}"),
+            Err(error) => {
+                assert!(!is_used && error.recovery() == Recovery::Retry, "{place}: {error}");
+                assert!(error.to_string().contains("id.example") && !error.to_string().contains("canary"), "{error}");
+            }
+        }
+        assert_eq!(dial.0.into_inner(), tries, "{place}");
+    }
 }
 
 #[test]
