@@ -1,15 +1,17 @@
 //! TLS against the in-memory broker: who is let in, who is not and in which words, and certificates that change.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use milena::broker::{SaslSettings, Settings, TcpCluster, TlsSettings};
-use milena::config::ClientConfig;
+use milena::broker::{Control, SaslSettings, Settings, TcpCluster, TlsSettings};
 use milena::config::security::{
     Identity, Pem, Roots, SaslMechanism, Secret, Security, SecurityProtocol, TlsConfig, TlsVersion,
 };
+use milena::config::{ClientConfig, ProducerConfig};
 use milena::connection::{Connection, Environment};
-use milena::{BrokerId, ErrorKind, Recovery, Result};
+use milena::{BrokerId, Client, ErrorKind, NewRecord, Recovery, Result};
 use protocol_tests::security::{Authority, CANARY, Issued, Validity, assert_nothing_leaked, traced};
 
 const ANY: &str = "127.0.0.1:0";
@@ -120,6 +122,68 @@ async fn a_client_shows_its_certificate_where_one_is_asked_for() {
             assert!(error.to_string().contains(words), "{version:?} {words}: {error}");
         }
     }
+    assert_nothing_leaked("");
+}
+
+/// The password of the encrypted keys among the fixtures.
+const KEY_PASSWORD: &str = "canary-9c1f-key";
+
+#[tokio::test]
+async fn a_client_shows_its_certificate_whatever_form_its_key_has() {
+    let _traced = traced();
+    let authority = Authority::new("ca");
+    let ec = authority.client_for("alice", include_str!("../../fixtures/keys/ec-certificate.pem"));
+    let rsa = authority.client_for("alice", include_str!("../../fixtures/keys/rsa-certificate.pem"));
+    let client_roots = Some(authority.certificate.clone());
+    for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
+        let issued = authority.server(NAMES, Validity::Now);
+        let tls = TlsSettings { client_roots: client_roots.clone(), version: Some(version), ..shown(&issued) };
+        let cluster = cluster(&tls).await;
+        for (form, chain, key, is_encrypted) in [
+            ("EC, PKCS#8", &ec, include_str!("../../fixtures/keys/ec-pkcs8.pem"), false),
+            ("EC, SEC1", &ec, include_str!("../../fixtures/keys/ec-sec1.pem"), false),
+            ("EC, encrypted PKCS#8", &ec, include_str!("../../fixtures/keys/ec-pkcs8-aes256.pem"), true),
+            ("RSA, PKCS#8", &rsa, include_str!("../../fixtures/keys/rsa-pkcs8.pem"), false),
+            ("RSA, PKCS#1", &rsa, include_str!("../../fixtures/keys/rsa-pkcs1.pem"), false),
+            ("RSA, encrypted PKCS#8", &rsa, include_str!("../../fixtures/keys/rsa-pkcs8-aes128.pem"), true),
+        ] {
+            let pem = |text: &str| Pem::Text(Secret::new(text));
+            let key_password = is_encrypted.then(|| Secret::new(KEY_PASSWORD));
+            let identity = Identity { chain: pem(chain), key: pem(key), key_password };
+            let config = over(TlsConfig::with_identity(trusting(&authority.certificate), Some(identity)));
+            let connection = open(&config, cluster.addresses()[0]).await;
+            let connection = connection.unwrap_or_else(|e| panic!("{form}, {version:?}: {e}"));
+            ask(&connection).await.unwrap_or_else(|e| panic!("{form}, {version:?}: {e}"));
+        }
+    }
+    assert_nothing_leaked("");
+}
+
+#[tokio::test]
+async fn brokers_at_ipv6_addresses_are_reached_and_the_certificate_has_to_be_for_the_address() {
+    let _traced = traced();
+    let any: SocketAddr = "[::1]:0".parse().unwrap();
+    let authority = Authority::new("ca");
+    let tls = shown(&authority.server(&["::1"], Validity::Now));
+    let secured =
+        TcpCluster::bind_tls(Settings::default(), any, &tls).await.expect("this machine has an IPv6 loopback");
+    let plain = TcpCluster::bind(Settings::default(), any).await.unwrap();
+    for (cluster, config) in [(&plain, ClientConfig::default()), (&secured, over(trusting(&authority.certificate)))] {
+        let (name, configs) = ("t".to_owned(), BTreeMap::new());
+        cluster.control(Control::CreateTopic { name, partitions: 1, configs });
+        let bootstrap = cluster.addresses()[0].to_string();
+        assert!(bootstrap.starts_with("[::1]:"), "{bootstrap}");
+        let config = ClientConfig { bootstrap_servers: vec![bootstrap], ..config };
+        // The clock that the in-memory broker begins at.
+        let environment = Environment { wall_clock_ms: Arc::new(|| 1_700_000_000_000), ..Environment::default() };
+        let client = Client::with_environment(config, environment).await.unwrap();
+        let producer = client.producer(ProducerConfig::default()).unwrap();
+        producer.send("t", NewRecord::value(b"by the address that the broker advertises")).await.unwrap();
+    }
+    secured.set_tls(&shown(&authority.server(&["127.0.0.1", "localhost"], Validity::Now))).unwrap();
+    let error = open(&over(trusting(&authority.certificate)), secured.addresses()[0]).await.unwrap_err();
+    assert_eq!((error.kind(), error.recovery()), (ErrorKind::Security, Recovery::Reconfigure), "{error}");
+    assert!(error.to_string().contains("is not for ::1 but for"), "{error}");
     assert_nothing_leaked("");
 }
 

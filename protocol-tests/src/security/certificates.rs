@@ -7,8 +7,11 @@ use graviola::signing::ecdsa::{P256, SigningKey};
 use milena::config::security::Secret;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PublicKeyData, SerialNumber, SignatureAlgorithm, date_time_ymd,
+    PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, PublicKeyData, SerialNumber, SignatureAlgorithm, date_time_ymd,
 };
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::server::ParsedCertificate;
 
 /// When a certificate is good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +82,36 @@ impl rcgen::SigningKey for Key {
     }
 }
 
+/// The public half of a key made elsewhere.
+struct PublicKey {
+    key: Vec<u8>,
+    algorithm: &'static SignatureAlgorithm,
+}
+
+impl PublicKey {
+    /// Of a certificate for a key of P-256 or RSA.
+    fn of(certificate: &str) -> Self {
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate");
+        let spki = ParsedCertificate::try_from(&der).expect("a certificate").subject_public_key_info();
+        // The key ends the structure: an uncompressed point, or a number behind a head of ever the same length.
+        let (head, algorithm) = match spki.len() {
+            91 => (26, &PKCS_ECDSA_P256_SHA256),
+            _ => (24, &PKCS_RSA_SHA256),
+        };
+        Self { key: spki[head..].to_vec(), algorithm }
+    }
+}
+
+impl PublicKeyData for PublicKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.key
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.algorithm
+    }
+}
+
 fn pem(label: &str, der: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
@@ -123,14 +156,29 @@ impl Authority {
         self.issue(name, &[], validity, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// A client's certificate, and this authority's, for the key that `certificate` (PEM) is for: a key made elsewhere.
+    pub fn client_for(&self, name: &str, certificate: &str) -> String {
+        self.sign(name, &[], Validity::Now, ExtendedKeyUsagePurpose::ClientAuth, &PublicKey::of(certificate))
+    }
+
     fn issue(&self, name: &str, names: &[&str], validity: Validity, usage: ExtendedKeyUsagePurpose) -> Issued {
+        let key = Key::generate();
+        Issued { chain: self.sign(name, names, validity, usage, &key), key: key.pem() }
+    }
+
+    fn sign(
+        &self,
+        name: &str,
+        names: &[&str],
+        validity: Validity,
+        usage: ExtendedKeyUsagePurpose,
+        key: &impl PublicKeyData,
+    ) -> String {
         let mut params = params(name, names, validity);
         params.extended_key_usages = vec![usage];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let key = Key::generate();
-        let certificate = params.signed_by(&key, &self.issuer).expect("signed");
-        let chain = format!("{}{}", pem("CERTIFICATE", certificate.der()), self.certificate);
-        Issued { chain, key: key.pem() }
+        let certificate = params.signed_by(key, &self.issuer).expect("signed");
+        format!("{}{}", pem("CERTIFICATE", certificate.der()), self.certificate)
     }
 
     /// A server's certificate that signed itself.
