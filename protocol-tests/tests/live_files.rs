@@ -4,6 +4,8 @@
 #![cfg(feature = "live-kafka")]
 
 use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use protocol_tests::live::{Listener, SecuredKafka};
 use protocol_tests::milena_bin::{Finished, Milena, Scratch, milena, milena_bin};
@@ -36,7 +38,11 @@ fn write_and_read(kafka: &SecuredKafka, topic: &str, reach: impl Fn(Milena) -> M
 fn files_names_and_variables_that_people_have_reach_a_secured_broker() {
     println!("running {}", milena_bin().display());
     for version in ["4.4.0", "3.9.1"] {
-        reach(&SecuredKafka::start(version, CANARY), &Scratch::new(&format!("files-{version}")));
+        let (kafka, scratch) = (SecuredKafka::start(version, CANARY), Scratch::new(&format!("files-{version}")));
+        reach(&kafka, &scratch);
+        if version == "4.4.0" {
+            convert(&kafka, &scratch);
+        }
     }
 }
 
@@ -109,4 +115,57 @@ fn reach(kafka: &SecuredKafka, scratch: &Scratch) {
     let path = file("wrong.properties", &wrong);
     let refused = run(milena(["consume", "-t", "java-names", "-e", "-F", &path]));
     refused.failed(1, &["SCRAM-SHA-512 as `alice`", "SASL_AUTHENTICATION_FAILED", "sasl.jaas.config", &sasl]);
+}
+
+/// Runs a line as a shell does, in `directory` and without a terminal, and answers what it asks for.
+fn shell(directory: &str, line: &str, answers: &str) {
+    let mut shell = Command::new("setsid");
+    shell.args(["-w", "sh", "-c", line]).current_dir(directory);
+    let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a shell");
+    child.stdin.take().expect("piped").write_all(answers.as_bytes()).expect("it listens");
+    let done = child.wait_with_output().expect("it ends");
+    assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// What `milena` says of a file that names a store of Java: the command between its backquotes.
+fn command_named(file: &str) -> String {
+    let refused = run(milena(["config", "--config", file]));
+    let command = refused.stderr.split('`').nth(1).unwrap_or_else(|| panic!("no command: {}", refused.stderr));
+    command.to_owned()
+}
+
+/// Stores of Java as people have them, converted by the very commands that the refusals name, let us in.
+fn convert(kafka: &SecuredKafka, scratch: &Scratch) {
+    let directory = scratch.path("");
+    let write = |name: &str, text: &str| fs::write(scratch.path(name), text).expect("scratch is writable");
+    let alice = kafka.authority.client("alice-cert", Validity::Now);
+    write("ca.pem", &kafka.authority.certificate);
+    write("me.pem", &format!("{}{}", alice.key.expose(), alice.chain));
+    shell(&directory, "openssl pkcs12 -export -in me.pem -out me.p12 -passout pass:changeit", "");
+    let trust = "keytool -importcert -noprompt -alias ca -file ca.pem -storepass changeit";
+    shell(&directory, &format!("{trust} -keystore ca.jks -storetype JKS"), "");
+    shell(&directory, &format!("{trust} -keystore ca.p12 -storetype PKCS12"), "");
+    let import = "keytool -importkeystore -srckeystore me.p12 -srcstorepass changeit -deststorepass changeit";
+    shell(&directory, &format!("{import} -destkeystore me.jks -deststoretype JKS"), "");
+    for form in ["jks", "p12"] {
+        let path = scratch.path(&format!("{form}.properties"));
+        let at = |name: &str| scratch.path(name);
+        let begin = format!("bootstrap.servers={}\nsecurity.protocol=SSL\n", kafka.address(Listener::MutualTls));
+        // No type is given: Java's default is its own store, and no file is PEM that has a password.
+        let ours = format!("ssl.truststore.type=PEM\nssl.truststore.location={}\n", at("truststore.pem"));
+        let (trust, key) = (at(&format!("ca.{form}")), at(&format!("me.{form}")));
+        let key = format!("ssl.keystore.location={key}\nssl.keystore.password=changeit\n");
+        let trust = format!("ssl.truststore.location={trust}\nssl.truststore.password=changeit\n");
+        write(&format!("{form}.properties"), &format!("{begin}{trust}{key}"));
+        shell(&directory, &command_named(&path), "changeit\n");
+        write(&format!("{form}.properties"), &format!("{begin}{ours}{key}"));
+        for part in command_named(&path).split(" && ") {
+            // keytool asks for the new store's password twice and for the old one's, openssl for the store's and twice
+            // for the key's.
+            shell(&directory, part, "changeit\nchangeit\nchangeit\n");
+        }
+        let key = format!("ssl.keystore.type=PEM\nssl.keystore.location={}\n", at("keystore.pem"));
+        write(&format!("{form}.properties"), &format!("{begin}{ours}{key}ssl.key.password=changeit\n"));
+        write_and_read(kafka, &format!("stores-{form}"), |command| command.args(["-F", &path]));
+    }
 }
