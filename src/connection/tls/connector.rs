@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
@@ -106,7 +107,7 @@ fn make(config: &TlsConfig) -> Result<ClientConfig, String> {
     let builder = if config.verify_hostname {
         builder.with_webpki_verifier(verifier)
     } else {
-        tracing::warn!("ssl.endpoint.identification.algorithm is empty: a broker may have anybody's certificate");
+        warn_of_any_name();
         builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName(verifier)))
     };
     Ok(match &config.identity {
@@ -116,6 +117,15 @@ fn make(config: &TlsConfig) -> Result<ClientConfig, String> {
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
         }
     })
+}
+
+/// Once in a process, however often files are read anew: whoever switched it off has been told.
+fn warn_of_any_name() {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        let setting = "ssl.endpoint.identification.algorithm";
+        tracing::warn!("{setting} is off: whoever has a certificate of the same authority can pose as a broker");
+    }
 }
 
 fn versions(config: &TlsConfig) -> Vec<&'static SupportedProtocolVersion> {
