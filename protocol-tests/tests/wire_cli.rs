@@ -162,6 +162,8 @@ fn a_batch_that_is_none_is_refused_with_its_reason() {
             json!({ "hex": hex(&two[..50]) }),
             records(json!({ "offset": 4 })),
             records(json!({ "value_b64": "?" })),
+            json!({ "base": 0, "last": 0, "records": [{ "offset": 5 }] }),
+            json!({ "base": 3, "last": 9, "records": [{ "offset": 3 }, { "offset": 2 }] }),
         ],
     );
     let reason = |index: usize| answers[index]["error"]["reason"].as_str().expect("an error").to_string();
@@ -169,6 +171,20 @@ fn a_batch_that_is_none_is_refused_with_its_reason() {
     assert!(reason(1).starts_with("magic 1: message sets from before Kafka 0.11"), "{}", reason(1));
     assert_eq!(reason(2), "a batch that is cut off: 50 bytes");
     assert!(answers[3]["error"]["field"] == "last" && answers[4]["error"]["field"] == "records[0]");
+    assert_eq!((reason(5).as_str(), &answers[5]["hex"]), ("offset 5 in a batch from 0 to 0", &Value::Null));
+    assert_eq!(
+        (reason(6).as_str(), &answers[6]["error"]["field"]),
+        ("offset 2 in a batch from 3 to 9", &json!("records[1]"))
+    );
+}
+
+#[test]
+fn base64_of_a_batch_is_read_with_its_padding_or_without_as_that_of_a_message() {
+    let batch = |text: &str| json!({ "records": [{ "value_b64": text, "headers": [["h", text]] }] });
+    let answers = lines("batch", &[batch("dg=="), batch("dg"), batch("dg="), batch("dg?")]);
+    assert!(answers[0]["hex"].as_str().expect("a batch").ends_with("0276" /* the header's value */), "{}", answers[0]);
+    assert!(answers[..3].iter().all(|answer| answer["hex"] == answers[0]["hex"]));
+    assert!(answers[3]["error"]["reason"].as_str().expect("an error").contains("not base64"), "{}", answers[3]);
 }
 
 #[test]

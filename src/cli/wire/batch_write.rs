@@ -1,13 +1,14 @@
 //! A record batch from its JSON: header and records as they are told, the length and the checksum computed.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use std::ops::RangeInclusive;
+
 use serde_json::Value;
 
 use super::batch::DELETE_HORIZON;
 use super::lines::{Fault, Line};
 use crate::wire::codec::{Compression, Compressor};
 use crate::wire::crc32c;
+use crate::wire::json::from_base64;
 
 /// The bits of the attributes.
 const LOG_APPEND_TIME: i16 = 8;
@@ -34,7 +35,9 @@ pub(super) fn write(line: &Line) -> Result<Vec<u8>, Fault> {
 
     let mut body = Vec::new();
     for (index, record) in records.iter().enumerate() {
-        record.write(&mut body, base, base_timestamp).map_err(|reason| fault(&format!("records[{index}]"), reason))?;
+        record
+            .write(&mut body, base..=last, base_timestamp)
+            .map_err(|reason| fault(&format!("records[{index}]"), reason))?;
     }
     let body = compressed(codec(line)?, body)?;
     let mut checked = Vec::new();
@@ -158,13 +161,15 @@ impl Record {
         })
     }
 
-    fn write(&self, out: &mut Vec<u8>, base: i64, base_timestamp: i64) -> Result<(), String> {
-        let delta = self.offset.checked_sub(base).and_then(|delta| i32::try_from(delta).ok());
-        let delta = delta.filter(|delta| *delta >= 0).ok_or("offset outside its batch")?;
+    fn write(&self, out: &mut Vec<u8>, offsets: RangeInclusive<i64>, base_timestamp: i64) -> Result<(), String> {
+        let Self { offset, .. } = self;
+        if !offsets.contains(offset) {
+            return Err(format!("offset {offset} in a batch from {} to {}", offsets.start(), offsets.end()));
+        }
         // No record attribute is defined.
         let mut body = vec![0];
         varint(&mut body, self.timestamp.wrapping_sub(base_timestamp));
-        varint(&mut body, delta.into());
+        varint(&mut body, offset.wrapping_sub(*offsets.start()));
         nullable(&mut body, self.key.as_deref())?;
         nullable(&mut body, self.value.as_deref())?;
         varint(&mut body, i64::try_from(self.headers.len()).map_err(|e| e.to_string())?);
@@ -188,8 +193,7 @@ fn header(value: &Value) -> Result<(String, Option<Vec<u8>>), String> {
 fn bytes(value: Option<&Value>) -> Result<Option<Vec<u8>>, String> {
     match value {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => STANDARD.decode(text).map(Some).map_err(|e| e.to_string()),
-        Some(other) => Err(format!("{other} is no base64")),
+        Some(value) => from_base64(value).map(Some),
     }
 }
 

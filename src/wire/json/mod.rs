@@ -14,6 +14,8 @@ mod value;
 mod walk;
 
 pub use dump::{Row, dump};
+#[cfg(feature = "cli")]
+pub(crate) use scalar::from_base64;
 
 use serde_json::Value;
 

@@ -69,7 +69,7 @@ fn uuid(value: &Value) -> Result<[u8; 16], String> {
 }
 
 /// The bytes that a string of base64 stands for.
-pub(super) fn from_base64(value: &Value) -> Result<Vec<u8>, String> {
+pub(crate) fn from_base64(value: &Value) -> Result<Vec<u8>, String> {
     let text = value.as_str().ok_or_else(|| wanted("base64", value))?;
     BYTES.decode(text).map_err(|e| format!("not base64: {e}"))
 }
