@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use std::ops::Range;
 
+use super::varint::uvarint;
+
 /// What is known, as far as the body has been copied.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -23,7 +25,7 @@ impl Known {
 
     /// Puts a varint in place of what was left out last, which must have been at least as long.
     pub(super) fn put_uvarint(&mut self, value: u32) {
-        self.bytes.extend(uvarint(value));
+        self.bytes.extend(uvarint(value.into()));
     }
 
     /// By how much the copy is shorter so far.
@@ -37,7 +39,7 @@ impl Known {
         let shorter = self.left_out().saturating_sub(before);
         let place = size_at.start.saturating_sub(before)..size_at.end.saturating_sub(before);
         if shorter > 0 && place.end <= self.bytes.len() {
-            self.bytes.splice(place, uvarint(size.saturating_sub(shorter) as u32));
+            self.bytes.splice(place, uvarint(size.saturating_sub(shorter) as u64));
         }
     }
 
@@ -51,22 +53,9 @@ impl Known {
     }
 }
 
-fn uvarint(value: u32) -> impl Iterator<Item = u8> {
-    let groups = (32 - (value | 1).leading_zeros()).div_ceil(7);
-    (0..groups).map(move |group| (value >> (7 * group)) as u8 & 0x7f | if group + 1 < groups { 0x80 } else { 0 })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_varint_is_as_short_as_it_can_be() {
-        for (value, bytes) in [(0, &[0][..]), (127, &[127]), (128, &[128, 1]), (300, &[0xac, 2])] {
-            assert_eq!(uvarint(value).collect::<Vec<_>>(), bytes);
-        }
-        assert_eq!(uvarint(u32::MAX).collect::<Vec<_>>(), [0xff, 0xff, 0xff, 0xff, 0x0f]);
-    }
 
     #[test]
     fn what_is_left_out_of_a_value_is_taken_from_its_size() {

@@ -16,8 +16,9 @@ pub mod messages;
 pub mod produce;
 #[cfg_attr(not(feature = "json"), allow(dead_code))] // the guard asks for no defaults
 mod schema;
-#[cfg_attr(not(feature = "json"), allow(dead_code))]
+#[cfg_attr(not(feature = "cli"), allow(dead_code))] // control records are told by the command alone
 mod schema_table;
+pub(crate) mod varint;
 
 pub use kafka_protocol::protocol::{Request, StrBytes};
 

@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::frame::RequestFrame;
+use super::varint::uvarint;
 use crate::types::TopicId;
 
 /// Produce's key in the table of APIs.
@@ -128,12 +129,7 @@ impl Glue {
         if !self.is_flexible() {
             return self.bytes.put_i32(count);
         }
-        let mut left = count as u32 + 1;
-        while left >= 0x80 {
-            self.bytes.put_u8(left as u8 | 0x80);
-            left >>= 7;
-        }
-        self.bytes.put_u8(left as u8);
+        self.bytes.extend(uvarint(count as u64 + 1));
     }
 
     /// No tagged fields.

@@ -9,6 +9,7 @@ use super::lines::{Fault, Line};
 use crate::wire::codec::{Compression, Compressor};
 use crate::wire::crc32c;
 use crate::wire::json::from_base64;
+use crate::wire::varint::varint;
 
 /// The bits of the attributes.
 const LOG_APPEND_TIME: i16 = 8;
@@ -168,11 +169,11 @@ impl Record {
         }
         // No record attribute is defined.
         let mut body = vec![0];
-        varint(&mut body, self.timestamp.wrapping_sub(base_timestamp));
-        varint(&mut body, offset.wrapping_sub(*offsets.start()));
+        body.extend(varint(self.timestamp.wrapping_sub(base_timestamp)));
+        body.extend(varint(offset.wrapping_sub(*offsets.start())));
         nullable(&mut body, self.key.as_deref())?;
         nullable(&mut body, self.value.as_deref())?;
-        varint(&mut body, i64::try_from(self.headers.len()).map_err(|e| e.to_string())?);
+        body.extend(varint(i64::try_from(self.headers.len()).map_err(|e| e.to_string())?));
         for (key, value) in &self.headers {
             nullable(&mut body, Some(key.as_bytes()))?;
             nullable(&mut body, value.as_deref())?;
@@ -197,21 +198,12 @@ fn bytes(value: Option<&Value>) -> Result<Option<Vec<u8>>, String> {
     }
 }
 
-fn varint(out: &mut Vec<u8>, value: i64) {
-    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
-}
-
 fn nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) -> Result<(), String> {
     let Some(bytes) = bytes else {
-        varint(out, -1);
+        out.extend(varint(-1));
         return Ok(());
     };
-    varint(out, i32::try_from(bytes.len()).map_err(|_| "more than a record can hold")?.into());
+    out.extend(varint(i32::try_from(bytes.len()).map_err(|_| "more than a record can hold")?.into()));
     out.extend_from_slice(bytes);
     Ok(())
 }

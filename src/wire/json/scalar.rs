@@ -6,6 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
 use super::super::schema::Fixed;
+use super::super::varint;
 
 /// With or without padding, as Java reads both.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -76,11 +77,7 @@ pub(crate) fn from_base64(value: &Value) -> Result<Vec<u8>, String> {
 
 /// Appends an unsigned varint, which has at most 32 bits.
 pub(super) fn uvarint(out: &mut Vec<u8>, value: usize) -> Result<(), String> {
-    let mut value = u32::try_from(value).map_err(|_| "longer than a message can be")?;
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
+    let value = u32::try_from(value).map_err(|_| "longer than a message can be")?;
+    out.extend(varint::uvarint(value.into()));
     Ok(())
 }

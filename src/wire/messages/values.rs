@@ -10,6 +10,8 @@ use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
 use kafka_protocol::protocol::{Encodable, StrBytes};
 use uuid::Uuid;
 
+use crate::wire::varint::uvarint;
+
 /// The form a value takes: what its message's version and its own row say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct At {
@@ -135,12 +137,8 @@ impl Value for Uuid {
     }
 }
 
-pub(super) fn put_uvarint(out: &mut impl Sink, mut value: u32) {
-    while value >= 0x80 {
-        out.slice(&[value as u8 | 0x80]);
-        value >>= 7;
-    }
-    out.slice(&[value as u8]);
+pub(super) fn put_uvarint(out: &mut impl Sink, value: u32) {
+    uvarint(value.into()).for_each(|byte| out.slice(&[byte]));
 }
 
 pub(super) fn take_uvarint(from: &mut impl ByteBuf) -> Result<u32> {
