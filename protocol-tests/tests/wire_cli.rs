@@ -1,5 +1,7 @@
 //! `milena wire` as people and scripts use it: what Kafka wrote is told as Kafka tells it, and faults where they are.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use protocol_tests::golden;
 use protocol_tests::milena_bin::{Finished, Scratch, milena};
 use serde_json::{Value, json};
@@ -238,6 +240,83 @@ fn a_segment_is_told_batch_by_batch_and_a_torn_tail_is_said() {
     assert!(torn.stdout.contains(&format!("Found {left} invalid bytes at the end of 00000000000000000000.log")));
     assert_eq!(torn.stdout.lines().nth(3), Some(record), "what is whole is told");
     assert!(torn.stderr.contains("torn"), "{}", torn.stderr);
+}
+
+/// A control record of this type and value, in a batch as a broker writes it.
+fn control(kind: u8, value: &[u8]) -> Vec<u8> {
+    let base64 = |bytes: &[u8]| STANDARD.encode(bytes);
+    let record = json!({ "key_b64": base64(&[0, 0, 0, kind]), "value_b64": base64(value) });
+    let answers = lines("batch", &[json!({ "control": true, "records": [record] })]);
+    golden::unhex(answers[0]["hex"].as_str().expect("a batch"))
+}
+
+/// What the records of `segment` are told to be, behind their header keys.
+fn told_by_log(segment: &[u8], file: &str) -> Vec<String> {
+    let scratch = Scratch::new("control");
+    let path = scratch.path(file);
+    std::fs::write(&path, segment).unwrap();
+    let printed = wire(&format!("log {path}"), "").ok();
+    let tails = printed.lines().filter_map(|row| Some(row.strip_prefix("| ")?.split_once("headerKeys: [] ")?.1));
+    tails.map(String::from).collect()
+}
+
+#[test]
+fn control_records_are_told_in_the_words_of_kafka_s_dump() {
+    // As DumpLogSegments of Kafka 4.3.1 prints these batches.
+    let expected = [
+        ("commit", "endTxnMarker: COMMIT coordinatorEpoch: 31"),
+        ("abort", "endTxnMarker: ABORT coordinatorEpoch: 31"),
+        (
+            "leader-change",
+            r#"LeaderChange: {"version":0,"leaderId":3,"voters":[{"voterId":3}],"grantingVoters":[{"voterId":3}]}"#,
+        ),
+        ("snapshot-header", r#"SnapshotHeader {"version":0,"lastContainedLogTimestamp":99}"#),
+        ("snapshot-footer", r#"SnapshotFooter {"version":0}"#),
+        ("kraft-version", r#"KRaftVersion {"version":0,"kRaftVersion":1}"#),
+        ("voters", r#"KRaftVoters {"version":0,"voters":[]}"#),
+        ("unknown-type", "controlType: UNKNOWN(99)"),
+        ("later-version", "endTxnMarker: COMMIT coordinatorEpoch: 31"),
+    ];
+    let golden = || golden::batches().filter(|golden| golden.name.starts_with("control/"));
+    assert!(golden().map(|golden| golden.name).eq(expected.iter().map(|(name, _)| format!("control/{name}"))));
+    let segment: Vec<u8> = golden().flat_map(|golden| golden.bytes).collect();
+    assert_eq!(told_by_log(&segment, "0.log"), expected.map(|(_, told)| told));
+}
+
+#[test]
+fn voters_and_what_cannot_be_read_of_them_are_told() {
+    let id = [&[0; 15][..], &[7]].concat();
+    let voter = [&[0, 0, 0, 1][..], &id, &[2, 2, b'C', 2, b'h', 0x23, 0x84, 0, 0, 0, 0, 1, 0, 0]].concat();
+    let voters = [&[0, 0, 2][..], &voter, &[0]].concat();
+    let told = concat!(
+        r#"KRaftVoters {"version":0,"voters":[{"voterId":1,"voterDirectoryId":"AAAAAAAAAAAAAAAAAAAABw","#,
+        r#""endpoints":[{"name":"C","host":"h","port":9092}],"#,
+        r#""kRaftVersionFeature":{"minSupportedVersion":0,"maxSupportedVersion":1}}]}"#
+    );
+    // Kafka's own dump takes the value of version 1 for one of version 0, and ends there.
+    let change = [&[0, 1, 0, 0, 0, 3, 2, 0, 0, 0, 3][..], &id, &[0, 1, 0]].concat();
+    let changed = concat!(
+        r#"LeaderChange: {"version":1,"leaderId":3,"#,
+        r#""voters":[{"voterId":3,"voterDirectoryId":"AAAAAAAAAAAAAAAAAAAABw"}],"grantingVoters":[]}"#
+    );
+    let cut = "SnapshotHeader SnapshotHeaderRecord at byte 2 (lastContainedLogTimestamp): 8 bytes wanted, 1 left";
+    let new = "KRaftVersion version 9 of KRaftVersionRecord";
+    let segment = [control(6, &voters), control(2, &change), control(3, &[0, 0, 1]), control(5, &[0, 9, 0, 1, 0])];
+    assert_eq!(told_by_log(&segment.concat(), "0.log"), [told, changed, cut, new]);
+}
+
+#[test]
+fn the_name_of_a_segment_or_snapshot_says_where_it_stands() {
+    let scratch = Scratch::new("names");
+    for (name, line) in [
+        ("00000000000000000042.log", Some("Log starting offset: 42")),
+        ("00000000000000000042-0000000007.checkpoint", Some("Snapshot end offset: 42, epoch: 7")),
+        ("some.log", None),
+    ] {
+        let path = scratch.path(name);
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(wire(&format!("log {path}"), "").ok().lines().nth(1), line, "{name}");
+    }
 }
 
 #[test]

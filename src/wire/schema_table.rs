@@ -77,7 +77,9 @@ pub(super) static NAMES: &str = "\
     lMsstatusCodestatusDetailtopologyDescriptionRequiredactivePartitionsstandbyPartitionspartitionsByUserEndpointi\
     ncludeTopologyDescriptionStreamsGroupDescribetopologyEpochisClassicnodeTypesinkTopicstoressuccessorsprocessorg\
     lobalStorestopologyDescriptionStatusDescribeShareGroupOffsetslagAlterShareGroupOffsetsDeleteShareGroupOffsetsS\
-    treamsGroupTopologyDescriptionUpdateUnregisterController\
+    treamsGroupTopologyDescriptionUpdateUnregisterControllerversionvotersgrantingVotersLeaderChangeMessagelastCont\
+    ainedLogTimestampSnapshotHeaderRecordSnapshotFooterRecordkRaftVersionKRaftVersionRecordendpointsminSupportedVe\
+    rsionmaxSupportedVersionkRaftVersionFeatureVotersRecord\
 ";
 
 #[rustfmt::skip]
@@ -256,6 +258,15 @@ pub(super) static SCHEMAS: &[Schema] = &[
     m(93, Direction::Response, 5829, 37, (0, 0), (0, 127), 442), // StreamsGroupTopologyDescriptionUpdateResponse
     m(94, Direction::Request, 5866, 20, (0, 0), (0, 127), 443), // UnregisterControllerRequest
     m(94, Direction::Response, 5866, 20, (0, 0), (0, 127), 444), // UnregisterControllerResponse
+];
+
+#[rustfmt::skip]
+pub(super) static CONTROL_RECORDS: &[Schema] = &[
+    m(2, Direction::Response, 5913, 19, (0, 1), (0, 127), 447), // LeaderChangeMessage
+    m(3, Direction::Response, 5957, 20, (0, 0), (0, 127), 448), // SnapshotHeaderRecord
+    m(4, Direction::Response, 5977, 20, (0, 0), (0, 127), 449), // SnapshotFooterRecord
+    m(5, Direction::Response, 6009, 18, (0, 0), (0, 127), 450), // KRaftVersionRecord
+    m(6, Direction::Response, 6093, 12, (0, 0), (0, 127), 454), // VotersRecord
 ];
 
 #[rustfmt::skip]
@@ -705,6 +716,16 @@ pub(super) static STRUCTS: &[Struct] = &[
     s(1477, 3, 8, 64),
     s(1480, 1, 5, 32),
     s(1481, 3, 8, 64),
+    s(1484, 2, 5, 48),
+    s(1486, 2, 5, 48),
+    s(1488, 4, 9, 80),
+    s(1492, 2, 11, 40),
+    s(1494, 1, 3, 32),
+    s(1495, 2, 5, 32),
+    s(1497, 3, 5, 96),
+    s(1500, 2, 5, 32),
+    s(1502, 4, 27, 104),
+    s(1506, 2, 4, 56),
 ];
 
 #[rustfmt::skip]
@@ -2193,4 +2214,28 @@ pub(super) static FIELDS: &[Field] = &[
     f(243, 14, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // throttleTimeMs
     f(80, 9, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // errorCode
     f(172, 12, Kind::String, false, false, (0, 127), (0, 127), 127, 0, 1), // errorMessage
+    f(4911, 7, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // voterId
+    f(4918, 16, Kind::Fixed(Fixed::Uuid), false, false, (1, 127), (127, -1), 127, 0, 1), // voterDirectoryId
+    f(4911, 7, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // voterId
+    f(4918, 16, Kind::Fixed(Fixed::Uuid), false, false, (1, 127), (127, -1), 127, 0, 1), // voterDirectoryId
+    f(5886, 7, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // version
+    f(184, 8, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // leaderId
+    f(5893, 6, Kind::Struct(445), true, false, (0, 127), (127, -1), 127, 0, 1), // voters
+    f(5899, 14, Kind::Struct(446), true, false, (0, 127), (127, -1), 127, 0, 1), // grantingVoters
+    f(5886, 7, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // version
+    f(5932, 25, Kind::Fixed(Fixed::Int64), false, false, (0, 127), (127, -1), 127, 0, 1), // lastContainedLogTimestamp
+    f(5886, 7, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // version
+    f(5886, 7, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // version
+    f(5997, 12, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // kRaftVersion
+    f(28, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // name
+    f(263, 4, Kind::String, false, false, (0, 127), (127, -1), 127, 0, 1), // host
+    f(267, 4, Kind::Fixed(Fixed::Uint16), false, false, (0, 127), (127, -1), 127, 0, 1), // port
+    f(6036, 19, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // minSupportedVersion
+    f(6055, 19, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // maxSupportedVersion
+    f(4911, 7, Kind::Fixed(Fixed::Int32), false, false, (0, 127), (127, -1), 127, 0, 1), // voterId
+    f(4918, 16, Kind::Fixed(Fixed::Uuid), false, false, (0, 127), (127, -1), 127, 0, 1), // voterDirectoryId
+    f(6027, 9, Kind::Struct(451), true, false, (0, 127), (127, -1), 127, 0, 1), // endpoints
+    f(6074, 19, Kind::Struct(452), false, false, (0, 127), (127, -1), 127, 0, 1), // kRaftVersionFeature
+    f(5886, 7, Kind::Fixed(Fixed::Int16), false, false, (0, 127), (127, -1), 127, 0, 1), // version
+    f(5893, 6, Kind::Struct(453), true, false, (0, 127), (127, -1), 127, 0, 1), // voters
 ];

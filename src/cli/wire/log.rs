@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -11,6 +12,7 @@ use super::batch::DELETE_HORIZON;
 use crate::record::Record;
 use crate::wire::batch::{Batch, BatchHeader, Batches, ControlKind};
 use crate::wire::codec::Decompressor;
+use crate::wire::json;
 
 /// Base offset and length.
 const PREFIX: usize = 12;
@@ -25,8 +27,8 @@ pub(super) fn run(options: &LogOptions) -> Outcome {
     let mut input = BufReader::with_capacity(1 << 16, file);
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     writeln!(out, "Dumping {name}")?;
-    if let Some(offset) = options.file.file_stem().and_then(|stem| stem.to_str()?.parse::<i64>().ok()) {
-        writeln!(out, "Log starting offset: {offset}")?;
+    if let Some(line) = name_tells(&options.file) {
+        writeln!(out, "{line}")?;
     }
     let (mut position, mut faults) = (0u64, None);
     let mut decompressor = Decompressor::default();
@@ -45,6 +47,18 @@ pub(super) fn run(options: &LogOptions) -> Outcome {
     match end.or(faults) {
         Some(fault) => Err(Failure::Failed(format!("{name}: {fault}"))),
         None => Ok(()),
+    }
+}
+
+/// What the name of a segment says of its first offset, or that of a snapshot of the metadata of where it ends.
+fn name_tells(file: &Path) -> Option<String> {
+    let stem = file.file_stem()?.to_str()?;
+    match stem.split_once('-') {
+        None => Some(format!("Log starting offset: {}", stem.parse::<i64>().ok()?)),
+        Some((offset, epoch)) => {
+            let (offset, epoch) = (offset.parse::<i64>().ok()?, epoch.parse::<i32>().ok()?);
+            Some(format!("Snapshot end offset: {offset}, epoch: {epoch}"))
+        }
     }
 }
 
@@ -144,19 +158,23 @@ fn marker(batch: &Batch, record: &Record<'_>) -> String {
     match batch.control_kind() {
         Ok(ControlKind::Commit) => format!(" endTxnMarker: COMMIT coordinatorEpoch: {epoch}"),
         Ok(ControlKind::Abort) => format!(" endTxnMarker: ABORT coordinatorEpoch: {epoch}"),
-        Ok(ControlKind::Other(kind)) => format!(" controlType: {}({kind})", control_name(kind)),
+        Ok(ControlKind::Other(kind)) => format!(" {}", control_record(kind, record.value.unwrap_or_default())),
         Err(fault) => format!(" {}", fault.reason),
     }
 }
 
-/// Kafka's name of a control record that is no transaction marker.
-fn control_name(kind: i16) -> &'static str {
-    match kind {
-        2 => "LEADER_CHANGE",
-        3 => "SNAPSHOT_HEADER",
-        4 => "SNAPSHOT_FOOTER",
-        5 => "KRAFT_VERSION",
-        6 => "KRAFT_VOTERS",
-        _ => "UNKNOWN",
+/// A control record that is no transaction marker: its name as Kafka prints it, and what it says or why it cannot be read.
+fn control_record(kind: i16, value: &[u8]) -> String {
+    let name = match kind {
+        2 => "LeaderChange:",
+        3 => "SnapshotHeader",
+        4 => "SnapshotFooter",
+        5 => "KRaftVersion",
+        6 => "KRaftVoters",
+        _ => return format!("controlType: UNKNOWN({kind})"),
+    };
+    match json::control_record(kind, value) {
+        Ok(value) => format!("{name} {value}"),
+        Err(reason) => format!("{name} {reason}"),
     }
 }

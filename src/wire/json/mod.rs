@@ -21,6 +21,8 @@ use serde_json::Value;
 
 use super::api::api_name;
 use super::schema::Schema;
+#[cfg(feature = "cli")]
+use super::schema_table::CONTROL_RECORDS;
 use super::schema_table::SCHEMAS;
 use super::{Direction, Malformed};
 
@@ -63,6 +65,18 @@ pub fn messages() -> impl Iterator<Item = (i16, &'static str, Direction, (i16, i
 /// The key of the API called `name`, in any case, as `Fetch` or `fetch`.
 pub fn api_key(name: &str) -> Option<i16> {
     messages().find(|(_, known, ..)| known.eq_ignore_ascii_case(name)).map(|(key, ..)| key)
+}
+
+/// What KRaft says in the `value` of a control record of this type, as Kafka's JSON converter prints it, or why it cannot
+/// be read. Of the version that the value tells, as Kafka writes it; Kafka's own tool takes all for version 0.
+#[cfg(feature = "cli")]
+pub(crate) fn control_record(kind: i16, value: &[u8]) -> Result<Value, String> {
+    let schema = CONTROL_RECORDS.iter().find(|schema| schema.api_key == kind).ok_or("a record of an unknown type")?;
+    let version = value.first_chunk().map(|version| i16::from_be_bytes(*version)).ok_or("a value without version")?;
+    let known = i8::try_from(version).ok().filter(|version| schema.versions.contains(*version));
+    let at = known.ok_or_else(|| format!("version {version} of {}", schema.name()))?;
+    let (_, value) = walk::walk(schema, at, value, value::Values);
+    value.map_err(|fault| format!("{} at byte {} ({}): {}", schema.name(), fault.offset, fault.path, fault.reason))
 }
 
 fn find(api_key: i16, version: i16, direction: Direction) -> Result<(&'static Schema, i8), Malformed> {

@@ -13,10 +13,20 @@ pub(crate) type Range = (i8, i8);
 /// Upside down: no version.
 pub(crate) const NONE: Range = (127, -1);
 
-/// Definitions of requests and responses by API key and type (`request`, `response`).
+/// What KRaft writes into control records, by the record's type.
+const CONTROL_RECORDS: [(i64, &str); 5] = [
+    (2, "LeaderChangeMessage"),
+    (3, "SnapshotHeaderRecord"),
+    (4, "SnapshotFooterRecord"),
+    (5, "KRaftVersionRecord"),
+    (6, "VotersRecord"),
+];
+
+/// Definitions of requests and responses by API key and type (`request`, `response`), and those of control records
+/// (`data`) by the record's type.
 pub(crate) type Definitions = BTreeMap<(i64, String), Value>;
 
-/// Every request and response defined by a file of `directory`.
+/// Every request, response and control record defined by a file of `directory`.
 pub(crate) fn read_definitions(directory: &Path) -> Result<Definitions> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(directory).map_err(|e| format!("{}: {e}", directory.display()))? {
@@ -24,7 +34,9 @@ pub(crate) fn read_definitions(directory: &Path) -> Result<Definitions> {
         if path.extension().is_some_and(|e| e == "json") {
             let text: String = fs::read_to_string(&path)?.lines().map(|line| without_comment(line) + "\n").collect();
             let value: Value = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-            if let (Some(key), Some(kind)) = (value["apiKey"].as_i64(), value["type"].as_str()) {
+            let control = CONTROL_RECORDS.iter().find(|(_, name)| value["name"] == *name);
+            let key = value["apiKey"].as_i64().or(control.map(|(key, _)| *key));
+            if let (Some(key), Some(kind)) = (key, value["type"].as_str()) {
                 found.insert((key, kind.to_string()), value);
             }
         }

@@ -17,7 +17,8 @@ pub(crate) fn diff(older: &Definitions, newer: &Definitions) -> Result<Vec<Strin
     let mut lines = Vec::new();
     let keys: std::collections::BTreeSet<_> = older.keys().chain(newer.keys()).collect();
     for key in keys {
-        let name = |definition: &Value| format!("{} (key {})", definition["name"].as_str().unwrap_or("?"), key.0);
+        let number = if key.1 == "data" { "control record" } else { "key" };
+        let name = |definition: &Value| format!("{} ({number} {})", definition["name"].as_str().unwrap_or("?"), key.0);
         match (older.get(key), newer.get(key)) {
             (None, Some(new)) => lines.push(format!("+ {}: {}", name(new), told(&message(new)))),
             (Some(old), None) => lines.push(format!("- {}: {}", name(old), told(&message(old)))),

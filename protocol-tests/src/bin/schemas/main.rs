@@ -8,7 +8,8 @@
 //! cargo run -p protocol-tests --bin schemas -- diff older/common/message newer/common/message
 //! ```
 //!
-//! Requests and responses that brokers listen for are taken, all versions of them.
+//! Requests and responses that brokers listen for are taken, all versions of them, and what KRaft writes into control
+//! records.
 
 mod definitions;
 mod diff;

@@ -17,6 +17,9 @@ pub(crate) fn render(definitions: &Definitions) -> Result<String> {
     for definition in definitions.values().filter(|d| is_spoken_by_brokers(d, definitions)) {
         table.message(definition).map_err(|e| format!("{}: {e}", definition["name"]))?;
     }
+    for ((key, _), definition) in definitions.iter().filter(|((_, kind), _)| kind == "data") {
+        table.control_record(*key, definition).map_err(|e| format!("{}: {e}", definition["name"]))?;
+    }
     table.render()
 }
 
@@ -27,6 +30,7 @@ struct Table {
     fields: Vec<String>,
     structs: Vec<String>,
     schemas: Vec<String>,
+    control_records: Vec<String>,
 }
 
 /// A struct that stands in the table.
@@ -44,6 +48,18 @@ struct Message {
     common: BTreeMap<String, Value>,
 }
 
+impl Message {
+    fn of(definition: &Value) -> Result<Self> {
+        let (valid, flexible) = (versions(&definition["validVersions"])?, versions(&definition["flexibleVersions"])?);
+        let mut common = BTreeMap::new();
+        for of in definition["commonStructs"].as_array().into_iter().flatten() {
+            let name = of["name"].as_str().ok_or("a common struct without name")?;
+            common.insert(name.to_string(), of["fields"].clone());
+        }
+        Ok(Self { valid, flexible, common })
+    }
+}
+
 struct Row {
     versions: Range,
     tagged: Range,
@@ -56,24 +72,33 @@ struct Row {
 
 impl Table {
     fn message(&mut self, definition: &Value) -> Result<()> {
-        let flexible = versions(&definition["flexibleVersions"])?;
-        let mut message = Message { valid: versions(&definition["validVersions"])?, flexible, common: BTreeMap::new() };
+        let message = Message::of(definition)?;
         if message.valid.0 > message.valid.1 {
             return Ok(());
         }
-        for common in definition["commonStructs"].as_array().into_iter().flatten() {
-            let name = common["name"].as_str().ok_or("a common struct without name")?;
-            message.common.insert(name.to_string(), common["fields"].clone());
-        }
-        let root = self.structure(&message, &definition["fields"])?.index;
-        let full = definition["name"].as_str().ok_or("a message without name")?;
         let direction = if definition["type"] == "request" { "Request" } else { "Response" };
+        let full = definition["name"].as_str().ok_or("a message without name")?;
         let name = full.strip_suffix(direction).ok_or("a name that does not end in its type")?;
-        let (at, key) = (self.name(name), &definition["apiKey"]);
-        let row =
-            format!("{key}, Direction::{direction}, {at}, {}, {:?}, {flexible:?}, {root}", name.len(), message.valid);
-        self.schemas.push(format!("m({row}), // {full}"));
+        let key = definition["apiKey"].as_i64().ok_or("no API key")?;
+        let row = self.schema((key, direction, name), &message, definition)?;
+        self.schemas.push(format!("{row} // {full}"));
         Ok(())
+    }
+
+    /// A control record has a schema as a message does; what stands for the API's key is the record's type.
+    fn control_record(&mut self, key: i64, definition: &Value) -> Result<()> {
+        let name = definition["name"].as_str().ok_or("a record without name")?;
+        let row = self.schema((key, "Response", name), &Message::of(definition)?, definition)?;
+        self.control_records.push(format!("{row} // {name}"));
+        Ok(())
+    }
+
+    fn schema(&mut self, of: (i64, &str, &str), message: &Message, definition: &Value) -> Result<String> {
+        let (key, direction, name) = of;
+        let root = self.structure(message, &definition["fields"])?.index;
+        let Message { valid, flexible, .. } = message;
+        let (at, len) = (self.name(name), name.len());
+        Ok(format!("m({key}, Direction::{direction}, {at}, {len}, {valid:?}, {flexible:?}, {root}),"))
     }
 
     /// Places the structs inside first, then the fields in one run, then the struct.
@@ -182,6 +207,7 @@ impl Table {
         for (name, of, rows) in [
             ("DEFAULTS", "DefaultValue", &defaults),
             ("SCHEMAS", "Schema", &self.schemas),
+            ("CONTROL_RECORDS", "Schema", &self.control_records),
             ("STRUCTS", "Struct", &self.structs),
             ("FIELDS", "Field", &self.fields),
         ] {
