@@ -252,7 +252,12 @@ macro_rules! structs {
                 self.put(out, at)
             }
         }
-    )*};
+    )*
+
+    /// Each struct and its fields, in their order.
+    #[cfg(test)]
+    pub(super) const ROWS: &[(&str, &[&str])] = &[$((stringify!($name), &[$(stringify!($field)),*])),*];
+    };
 }
 
 macro_rules! or_default {

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use super::each::{Body, KEYS, Visit, visit};
 use super::*;
 use crate::wire::guard_tests::sample;
+use crate::wire::schema::{Kind, Schema, Struct, snake_case};
+use crate::wire::schema_table::SCHEMAS;
 use crate::wire::{Direction, Request};
 
 fn encode<M: Encodable>(message: &M, version: i16) -> Vec<u8> {
@@ -50,6 +52,56 @@ fn where_the_generated_codec_knows_the_version_our_bytes_are_its_bytes() {
         ShareAcknowledgeRequest => ShareAcknowledgeResponse;
         AddRaftVoterRequest => AddRaftVoterResponse;
         DescribeShareGroupOffsetsRequest => DescribeShareGroupOffsetsResponse;
+    }
+}
+
+/// The modules of our own messages, each with the rows of its structs.
+macro_rules! rows_of {
+    ($($module:ident)*) => { [$((stringify!($module), $module::ROWS)),*] };
+}
+
+/// Every struct of the message, the message itself first.
+fn structs_of(message: &Schema) -> Vec<&'static Struct> {
+    let mut found = vec![message.root()];
+    let mut next = 0;
+    while let Some(of) = found.get(next) {
+        let inner = of.fields().iter().filter_map(|field| match field.kind {
+            Kind::Struct(index) => Some(Struct::at(index)),
+            _ => None,
+        });
+        found.extend(inner.collect::<Vec<_>>());
+        next += 1;
+    }
+    found
+}
+
+/// Bytes alone would not show two neighbours of one type under each other's names.
+#[test]
+fn our_fields_have_kafkas_names_in_kafkas_order() {
+    let modules = rows_of! {
+        add_raft_voter_request add_raft_voter_response api_versions_request api_versions_response
+        delete_groups_request delete_groups_response describe_log_dirs_request describe_log_dirs_response
+        describe_share_group_offsets_request describe_share_group_offsets_response init_producer_id_request
+        list_offsets_request list_offsets_response offset_commit_request offset_fetch_request
+        share_acknowledge_request share_acknowledge_response share_fetch_request share_fetch_response
+        streams_group_describe_request streams_group_describe_response streams_group_heartbeat_request
+        streams_group_heartbeat_response streams_group_topology_description_update_request
+        streams_group_topology_description_update_response txn_offset_commit_request txn_offset_commit_response
+        unregister_controller_request unregister_controller_response write_txn_markers_request
+        write_txn_markers_response
+    };
+    let ours = include_str!("mod.rs").lines().filter(|line| line.starts_with("pub mod ") && !line.contains("each"));
+    assert_eq!(modules.len(), ours.count(), "every module of ours");
+    for (module, rows) in modules {
+        let name_of = |schema: &Schema| format!("{}{:?}", schema.name(), schema.direction);
+        let schema = SCHEMAS.iter().find(|schema| snake_case(&name_of(schema)) == module).expect(module);
+        let names = |of: &Struct| of.fields().iter().map(|field| snake_case(field.name())).collect::<Vec<_>>();
+        let known: Vec<_> = structs_of(schema).into_iter().map(names).collect();
+        for (name, fields) in rows {
+            let is_known =
+                if *name == name_of(schema) { &known[0] == fields } else { known[1..].iter().any(|of| of == fields) };
+            assert!(is_known, "{module}, {name}: {fields:?} are not among {known:#?}");
+        }
     }
 }
 
