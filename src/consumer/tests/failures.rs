@@ -25,6 +25,23 @@ fn a_damaged_batch_is_named_and_stops_its_partition_until_it_is_sought_past() {
 }
 
 #[test]
+fn a_message_set_from_before_kafka_0_11_is_named_and_never_skipped() {
+    for magic in [0, 1] {
+        let mut rig = Rig::new(&[1], ConsumerConfig::default());
+        rig.asks(0);
+        let mut old = batch(10, 1, PLAIN).to_vec();
+        old[16] = magic;
+        rig.answer(1, B1, vec![data(0, 100, concat(&[batch(0, 10, PLAIN), old.into(), batch(11, 9, PLAIN)]))]);
+        assert_eq!(rig.records(), (0..10).collect::<Vec<_>>(), "what came before it is delivered");
+        let error = rig.poll().expect("an end").expect_err("an error").to_string();
+        let reason = format!("magic {magic}: message sets from before Kafka 0.11 are not supported");
+        assert!(error.contains("t-0") && error.contains("offset 10") && error.contains(&reason), "{error}");
+        assert_eq!(rig.fetcher.position(&tp(0)), Some(10));
+        assert!(rig.asks(1000).is_empty(), "no batch behind it is fetched");
+    }
+}
+
+#[test]
 fn a_new_leader_is_followed_at_once_and_hints_are_passed_on() {
     let mut rig = Rig::new(&[1], ConsumerConfig::default());
     rig.asks(0);
