@@ -121,6 +121,46 @@ mod tests {
         assert_eq!((packer.max_bytes(&ratio), packer.largest()), (1000, 1000));
     }
 
+    /// What a batch comes to at this level of its codec, with the first compressor of a producer and with a later one.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    fn packed_len(config: ProducerConfig) -> usize {
+        let packer = Packer::new(&config).unwrap();
+        let pack = || {
+            let mut builder = BatchBuilder::new(Vec::new(), 1 << 20);
+            for i in 0..2_000u32 {
+                let value = format!("{{\"id\":{},\"state\":\"{}\"}}", i.wrapping_mul(2_654_435_761), i % 7);
+                builder.append(&crate::record::NewRecord::value(value.as_bytes()), 7).expect("room");
+            }
+            packer.pack(&mut builder, &Ratio::default());
+            builder.wire_len()
+        };
+        let first = pack();
+        lock(&packer.idle).clear();
+        assert_eq!(pack(), first, "one that is made on the way has the level too");
+        first
+    }
+
+    #[test]
+    #[cfg(feature = "gzip")]
+    fn the_level_of_gzip_is_the_one_that_was_set() {
+        let len = |compression_gzip_level| {
+            let compression_type = Compression::Gzip;
+            packed_len(ProducerConfig { compression_type, compression_gzip_level, ..Default::default() })
+        };
+        assert!(len(9) < len(1), "{} {}", len(9), len(1));
+        assert_eq!(len(-1), len(6));
+    }
+
+    #[test]
+    #[cfg(feature = "zstd")]
+    fn the_level_of_zstd_is_the_one_that_was_set() {
+        let len = |compression_zstd_level| {
+            let compression_type = Compression::Zstd;
+            packed_len(ProducerConfig { compression_type, compression_zstd_level, ..Default::default() })
+        };
+        assert!(len(22) < len(-7), "{} {}", len(22), len(-7));
+    }
+
     #[test]
     #[cfg(feature = "lz4")]
     fn a_topic_that_compresses_well_gets_longer_batches_slowly_and_loses_them_at_once() {

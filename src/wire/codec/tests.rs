@@ -84,6 +84,37 @@ fn every_level_is_taken() {
 }
 
 #[test]
+#[cfg(feature = "gzip")]
+fn a_higher_level_of_gzip_packs_closer() {
+    let len = |level| packed(Compression::Gzip, level, &text(100_000)).len();
+    assert!(len(9) < len(6) && len(6) < len(1), "{} {} {}", len(9), len(6), len(1));
+    assert_eq!([len(-1), len(0), len(20)], [len(6), len(1), len(9)], "the default, and what is out of range");
+}
+
+#[test]
+#[cfg(feature = "zstd")]
+fn a_higher_level_of_zstd_packs_closer() {
+    let len = |level| packed(Compression::Zstd, level, &text(100_000)).len();
+    assert!(len(22) < len(3) && len(3) < len(-7), "{} {} {}", len(22), len(3), len(-7));
+    assert_eq!([len(6), len(0), len(-20)], [len(22), len(3), len(-7)], "the default, and what is out of range");
+}
+
+/// Brokers and their clients write windows of 8 MiB at the most, unless `--ultra` is asked for; that too is read.
+#[test]
+#[cfg(feature = "zstd")]
+fn a_zstd_window_of_128_mib_is_read_and_none_above() {
+    // Three bytes in a raw block; the window's exponent stands above its three bits of eighths.
+    let frame = |window: u8| [&bytes("28b52ffd00")[..], &[window], &bytes("190000010203")].concat();
+    let (cap, above) = (17 << 3, 17 << 3 | 1);
+    let mut plain = Plain::new();
+    let read = Decompressor::default().decompress_into(Compression::Zstd, &frame(cap), &mut plain);
+    assert_eq!((read, plain.bytes()), (Ok(()), &[1, 2, 3][..]));
+    assert!(plain.capacity() <= MIB, "{} bytes for three", plain.capacity());
+    let fault = unpacked(Compression::Zstd, &frame(above)).expect_err("144 MiB");
+    assert!(matches!(fault, CodecFault::Corrupt { .. }), "{fault}");
+}
+
+#[test]
 fn java_s_frames_are_read() {
     // Written by Compression.wrapForOutput of kafka-clients 4.4.0; the last with magic 0, whose header checksum is wrong.
     let frames = [
