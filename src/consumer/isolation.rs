@@ -38,7 +38,7 @@ pub(super) fn visible(records: Bytes, view: View) -> Visible {
     let mut seen = Visible { batches: Vec::new(), next_offset: view.from, leader_epoch: -1, fault: None };
     let mut aborted = view.aborted.map(Aborted::new);
     for batch in Batches::new(records) {
-        match batch.and_then(ordered) {
+        match batch {
             Ok(batch) if batch.header.base_offset >= view.until => break,
             Ok(batch) => {
                 let header = batch.header;
@@ -60,16 +60,6 @@ pub(super) fn visible(records: Bytes, view: View) -> Visible {
         }
     }
     seen
-}
-
-/// Refuses a batch that ends before it begins: a reader could not get past it.
-fn ordered(batch: Batch) -> Result<Batch, BatchFault> {
-    let BatchHeader { base_offset, last_offset_delta, .. } = batch.header;
-    if base_offset < 0 || last_offset_delta < 0 {
-        let reason = format!("base offset {base_offset} with last offset delta {last_offset_delta}");
-        return Err(BatchFault { base_offset, reason });
-    }
-    Ok(batch)
 }
 
 fn is_delivered(batch: &Batch, aborted: Option<&mut Aborted>, check_crcs: bool) -> Result<bool, BatchFault> {
