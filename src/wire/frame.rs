@@ -144,8 +144,10 @@ fn response_header_len<Q: Request>(version: i16, frame: &[u8]) -> Result<usize, 
     Ok(cursor.position())
 }
 
-fn header_fault(key: i16, version: i16, direction: Direction, offset: usize, reason: String) -> Malformed {
-    Malformed { api: api_name(key), version, direction, offset, path: "header".into(), reason }
+/// Faults have their places counted from the end of the header; one within the header says its own.
+fn header_fault(key: i16, version: i16, direction: Direction, at: usize, reason: String) -> Malformed {
+    let reason = format!("{reason}, at byte {at} of the header");
+    Malformed { api: api_name(key), version, direction, offset: 0, path: "header".into(), reason }
 }
 
 /// Guard, then the generated decoder, which gets no tagged field that nobody knows; nothing may remain.
@@ -350,7 +352,10 @@ mod tests {
     fn a_torn_header_names_what_is_missing() {
         let frame = Bytes::from_static(b"\0\x03\0\x09\0\0\0\x01\0\x05ab");
         let fault = decode_request_header(frame).expect_err("client id is cut");
-        assert_eq!(fault.to_string(), "Metadata v9 Request at byte 10 (header): 5 bytes wanted, 2 left");
+        assert_eq!(
+            fault.to_string(),
+            "Metadata v9 Request at byte 0 (header): 5 bytes wanted, 2 left, at byte 10 of the header"
+        );
         for len in 0..8 {
             assert!(decode_request_header(Bytes::from_static(&[0; 8]).slice(..len)).is_err());
         }

@@ -44,7 +44,7 @@ pub struct Malformed {
     pub version: i16,
     /// Which way it travelled.
     pub direction: Direction,
-    /// Bytes into the message (after its header) where the fault is.
+    /// Bytes into the message (after its header) where the fault is; 0 if that is in the header, whose reason tells where.
     pub offset: usize,
     /// The field, as `topics[3].partitions[0].records`; empty if no field was reached.
     pub path: String,
