@@ -63,6 +63,7 @@ pub(super) fn assemble(raw: &Raw, before: &Security) -> Result<Security> {
     if !protocol.has_sasl() {
         unused(raw, "sasl.", protocol)?;
     }
+    sasl::check_https(raw)?;
     let sasl = if raw.beginning("sasl.").next().is_some() { Some(sasl::mechanism(raw)?) } else { before.sasl.clone() };
     let sasl = if protocol.has_sasl() && sasl.is_none() { Some(sasl::mechanism(raw)?) } else { sasl };
     Ok(Security { protocol, tls: tls::settings(raw, &before.tls)?, sasl })

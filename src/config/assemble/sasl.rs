@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Raw;
+use super::{Raw, at_most_one, tls};
 use crate::config::jaas::{self, LoginModule};
 use crate::config::security::{
     AwsCredentials, AwsMskIam, OAuthBearer, OidcClientCredentials, Pem, Roots, SaslMechanism, Secret, UnsecuredToken,
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 const JAAS: &str = "sasl.jaas.config";
 const MECHANISM: &str = "sasl.mechanism";
 const TOKEN_URL: &str = "sasl.oauthbearer.token.endpoint.url";
+const HTTPS_CA: [&str; 2] = ["https.ca.location", "https.ca.pem"];
 
 /// What each mechanism's login module is called, without its package.
 const MODULES: [(&str, &str); 5] = [
@@ -132,10 +133,25 @@ fn oidc(raw: &Raw, module: &mut LoginModule, url: &str) -> Result<OidcClientCred
     let mut oidc = OidcClientCredentials::new(url, id.expose(), secret);
     oidc.scope = scope.map(|scope| scope.expose().to_owned());
     oidc.extensions = extensions(raw, module)?;
-    if let Some(path) = module.options.remove("ssl.truststore.location") {
-        oidc.roots = Roots::Pem(Pem::File(path.expose().into()));
+    let given = at_most_one(raw, &HTTPS_CA)?;
+    match (module.options.remove("ssl.truststore.location"), given) {
+        (Some(_), Some((name, _))) => {
+            let detail = format!("says the same thing as ssl.truststore.location in {JAAS}; give one of them");
+            return Err(Error::invalid(name, detail));
+        }
+        (Some(path), None) => oidc.roots = Roots::Pem(Pem::File(path.expose().into())),
+        (None, Some((name, value))) => oidc.roots = Roots::Pem(tls::pem(name, value)),
+        (None, None) => {}
     }
     Ok(oidc)
+}
+
+/// Roots of an endpoint that nobody asks were meant for another setting.
+pub(super) fn check_https(raw: &Raw) -> Result<()> {
+    match raw.beginning("https.").next().filter(|_| raw.get(TOKEN_URL).is_none()) {
+        Some(name) => Err(Error::invalid(name, format!("is for {TOKEN_URL}, which is not set; leave it out"))),
+        None => Ok(()),
+    }
 }
 
 /// `extension_NAME` of the JAAS line, or librdkafka's list.

@@ -49,11 +49,12 @@ fn tokens_come_from_an_endpoint_or_are_unsigned_by_their_own_name() {
     let url = "sasl.oauthbearer.token.endpoint.url=https://id.example/token\n";
     let module = "x.OAuthBearerLoginModule required";
     let java = format!(
-        "{begin}{url}sasl.jaas.config={module} clientId=\"me\" clientSecret=\"s\" scope=\"kafka\" extension_cluster=\"lkc\";"
+        "{begin}{url}sasl.jaas.config={module} clientId=\"me\" clientSecret=\"s\" scope=\"kafka\" extension_cluster=\"lkc\" \
+         ssl.truststore.location=\"/id.pem\";"
     );
     let librdkafka = format!(
         "{begin}{url}sasl.oauthbearer.client.id=me\nsasl.oauthbearer.client.secret=s\nsasl.oauthbearer.scope=kafka\n\
-         sasl.oauthbearer.extensions=cluster=lkc"
+         sasl.oauthbearer.extensions=cluster=lkc\nhttps.ca.location=/id.pem"
     );
     let java = security(&java).unwrap().sasl;
     assert_eq!(java, security(&librdkafka).unwrap().sasl);
@@ -61,6 +62,7 @@ fn tokens_come_from_an_endpoint_or_are_unsigned_by_their_own_name() {
     assert_eq!((oidc.token_endpoint.as_str(), oidc.client_id.as_str()), ("https://id.example/token", "me"));
     assert_eq!((oidc.scope.as_deref(), oidc.client_secret.expose()), (Some("kafka"), "s"));
     assert_eq!(oidc.extensions, [("cluster".into(), "lkc".into())]);
+    assert_eq!(oidc.roots, Roots::Pem(Pem::File(PathBuf::from("/id.pem"))));
     let unsigned = format!("{begin}sasl.jaas.config={module} unsecuredLoginStringClaim_sub=\"admin\";");
     let Some(SaslMechanism::OAuthBearer(OAuthBearer::UnsecuredForTests(token))) = security(&unsigned).unwrap().sasl
     else {
@@ -172,6 +174,7 @@ const CONTRADICTIONS: &[(&str, &[&str])] = &[
         "security.protocol=SSL\nssl.keystore.type=PKCS12\nssl.keystore.location=/k.p12",
         &["ssl.keystore.type", "openssl pkcs12 -in '/k.p12' -out keystore.pem", "ssl.key.password"],
     ),
+    ("https.ca.location=/ca.pem", &["https.ca.location", "sasl.oauthbearer.token.endpoint.url"]),
     ("security.protocol=TLS", &["security.protocol", "`TLS`", "SASL_SSL"]),
     ("ssl.truststore.type=BCFKS", &["ssl.truststore.type", "PEM"]),
 ];

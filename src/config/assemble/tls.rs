@@ -31,7 +31,7 @@ pub(super) fn settings(raw: &Raw, before: &TlsConfig) -> Result<TlsConfig> {
 }
 
 /// PEM from a file if the setting's name says so, else the text itself.
-fn pem(name: &str, value: &str) -> Pem {
+pub(super) fn pem(name: &str, value: &str) -> Pem {
     if name.ends_with(".location") { Pem::File(value.into()) } else { Pem::Text(Secret::new(value)) }
 }
 

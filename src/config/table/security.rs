@@ -58,6 +58,13 @@ pub(super) static ROWS: &[Property] = &[
         "Names and values sent beside the token: name=value, separated by commas; librdkafka's name.",
     ),
     row(
+        "https.ca.location",
+        Takes::Text,
+        "",
+        "A PEM file of the certificates to trust for the token endpoint, and no others; librdkafka's name.",
+    ),
+    row("https.ca.pem", Takes::Secret, "", "The same as text in PEM; librdkafka's name."),
+    row(
         "ssl.truststore.location",
         Takes::Text,
         "",
