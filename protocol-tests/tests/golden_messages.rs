@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::HeaderVersion;
 use milena::wire::Direction::{self, Request, Response};
 use milena::wire::frame::{correlation_id, decode_request_header, decode_response};
@@ -54,6 +54,34 @@ fn the_typed_codecs_write_back_what_kafka_wrote() {
             None => assert!(BETWEEN_BROKERS.contains(&golden.key), "{} has no types", golden.name()),
         }
     }
+}
+
+/// What a message in which nothing is set is written as.
+struct Default(i16, Direction);
+
+impl Visit for Default {
+    type Output = Result<Vec<u8>, String>;
+
+    fn visit<Q: milena::wire::Request<Response: Body> + Body>(self) -> Self::Output {
+        fn written<M: Body>(version: i16) -> Result<Vec<u8>, String> {
+            let mut out = BytesMut::new();
+            M::default().encode(&mut out, version).map_err(|e| format!("{e:#}"))?;
+            Ok(out.to_vec())
+        }
+        if self.1 == Request { written::<Q>(self.0) } else { written::<Q::Response>(self.0) }
+    }
+}
+
+#[test]
+fn what_nobody_has_set_is_what_kafka_writes_then() {
+    let mut wrong = Vec::new();
+    for golden in golden::messages().filter(|golden| golden.kind == "default") {
+        let Some(written) = each::visit(golden.key, Default(golden.version, golden.direction)) else { continue };
+        if written.as_ref() != Ok(&golden.bytes) {
+            wrong.push(format!("{}: {written:02x?}, kafka {:02x?}", golden.name(), golden.bytes));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// The versions of the headers of a request and of its answer.
