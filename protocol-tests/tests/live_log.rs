@@ -92,6 +92,20 @@ async fn a_segment_is_printed_as_kafka_s_dump_prints_it() {
         .for_each(|text| has(text));
 }
 
+#[test]
+fn the_metadata_log_and_its_snapshot_are_printed_as_kafka_s_dump_prints_them() {
+    let kafka = LiveKafka::shared();
+    let scratch = Scratch::new("dumped-metadata");
+    let segment = first_segment(kafka, "__cluster_metadata", &scratch);
+    let lines = assert_dumped_alike(&segment, true);
+    assert!(lines.iter().any(|line| line.contains(r#"] LeaderChange: {"version":"#)), "{}", lines.join("\n"));
+    let snapshot = "00000000000000000000-0000000000.checkpoint";
+    let lines = assert_dumped_alike(&kafka.partition_dir(1, "__cluster_metadata", 0).join(snapshot), true);
+    for word in ["Snapshot end offset: 0, epoch: 0", "] SnapshotHeader {", "] SnapshotFooter {"] {
+        assert!(lines.iter().any(|line| line.contains(word)), "no {word}\n{}", lines.join("\n"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_batch_is_printed_as_kafka_s_dump_prints_it() {
     let kafka = LiveKafka::shared();
