@@ -153,10 +153,20 @@ impl CryptoProvider {
     /// Fails elsewhere with the way out: another provider in [`TlsConfig::provider`].
     pub fn for_this_cpu() -> Result<Self> {
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-        if graviola::util::is_cpu_supported() {
+        let is_supported = graviola::util::is_cpu_supported();
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let is_supported = false;
+        Self::for_cpu(is_supported)
+    }
+
+    /// For a CPU that has what it needs, or has not.
+    fn for_cpu(is_supported: bool) -> Result<Self> {
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        if is_supported {
             static SHARED: std::sync::OnceLock<CryptoProvider> = std::sync::OnceLock::new();
             return Ok(SHARED.get_or_init(|| Self::new(rustls_graviola::default_provider())).clone());
         }
+        let _ = is_supported;
         let detail = "the CPU lacks instructions that TLS's cryptography in Rust needs; give another rustls \
                       CryptoProvider in TlsConfig::provider";
         Err(Error::new(Operation::Config, ErrorKind::Unsupported, "security.protocol", detail))
@@ -179,5 +189,24 @@ impl PartialEq for CryptoProvider {
 impl fmt::Debug for CryptoProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CryptoProvider")
+    }
+}
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use super::*;
+    use crate::error::Recovery;
+
+    #[test]
+    fn a_cpu_without_the_instructions_is_told_the_way_out() {
+        let error = CryptoProvider::for_cpu(false).unwrap_err();
+        assert_eq!((error.kind(), error.recovery()), (ErrorKind::Unsupported, Recovery::Reconfigure), "{error}");
+        assert!(error.to_string().contains("security.protocol"), "{error}");
+        assert!(error.to_string().contains("CryptoProvider in TlsConfig::provider"), "{error}");
+    }
+
+    #[test]
+    fn all_who_ask_share_one_provider() {
+        assert_eq!(CryptoProvider::for_this_cpu().unwrap(), CryptoProvider::for_this_cpu().unwrap());
     }
 }
