@@ -174,12 +174,7 @@ impl Sources {
         }
         config.check_together()?;
         let values = properties().map(|property| self.value(property)).collect();
-        let mut warnings = self.warnings;
-        if config.client.security.protocol.has_tls() && !config.client.security.tls.verify_hostname {
-            let setting = "ssl.endpoint.identification.algorithm";
-            warnings.push(format!("{setting} is off: whoever has a certificate of the same CA can pose as a broker"));
-        }
-        Ok(Resolved { config, values, warnings })
+        Ok(Resolved { config, values, warnings: self.warnings })
     }
 
     fn value(&self, property: &'static Property) -> Value {
