@@ -8,7 +8,9 @@ use milena::wire::batch::Batches;
 use milena::wire::codec::Decompressor;
 use milena::wire::frame::{decode_request, decode_request_header, decode_response};
 use milena::wire::messages::each::{self, Body, Visit};
-use milena::wire::{Malformed, Request};
+use milena::wire::{Direction, Malformed, Request, json};
+
+use super::JSON_FACTOR;
 
 /// The most that a batch may decompress to here. The smaller, the more frames a second.
 pub const LARGEST_BATCH: usize = 256 * 1024;
@@ -74,6 +76,42 @@ pub fn read_message(target: Target, frame: Bytes) -> Result<(), Malformed> {
         assert!(fault.offset <= len, "{fault} lies beyond {len} bytes");
     }
     read
+}
+
+/// Has the readers that know the schema table alone read the message in `frame`, as nothing has checked it before: as JSON,
+/// and row by row. Whether there was one to read: there is none in batches, nor behind what is no header.
+///
+/// What `peak` counts of each is held to its bound, and a fault to lie within the message.
+pub fn tell(target: Target, frame: &Bytes, peak: fn(&mut dyn FnMut()) -> usize) -> bool {
+    const MIB: usize = 1024 * 1024;
+    let Some((key, version, direction, body)) = message(target, frame) else { return false };
+    let mut faults = [None, None];
+    let told = peak(&mut || faults[0] = json::decode(key, version, direction, &body).err());
+    let rows = peak(&mut || faults[1] = json::dump(key, version, direction, &body, &mut |_| ()).err());
+    let len = body.len();
+    assert!(told <= JSON_FACTOR * len + MIB, "{told} bytes allocated for JSON of {len}");
+    assert!(rows <= 2 * len + 2 * MIB, "{rows} bytes allocated to dump {len}");
+    for fault in faults.iter().flatten() {
+        assert!(fault.offset <= len, "{fault} lies beyond {len} bytes");
+    }
+    true
+}
+
+/// API, version, direction and body of the message in `frame`; the header of an answer is taken for one without tags.
+fn message(target: Target, frame: &Bytes) -> Option<(i16, i16, Direction, Bytes)> {
+    match target {
+        Target::Request => {
+            let (header, body) = decode_request_header(frame.clone()).ok()?;
+            Some((header.api_key, header.api_version, Direction::Request, body))
+        }
+        Target::Response { key, version } => {
+            let api = api_by_number(key)?;
+            let header = if version >= api.flexible_from && api.name != "ApiVersions" { 5 } else { 4 };
+            let body = frame.get(header..).map(|body| frame.slice_ref(body))?;
+            Some((key, version, Direction::Response, body))
+        }
+        Target::Batches => None,
+    }
 }
 
 fn request(frame: Bytes) -> Result<(), Malformed> {

@@ -14,7 +14,7 @@ mod seeds;
 pub use chosen::{Chosen, chosen, lied_about};
 pub use codecs::there_and_back;
 pub use damage::{Damage, Sound};
-pub use feed::{LARGEST_BATCH, Target, feed, read_message};
+pub use feed::{LARGEST_BATCH, Target, feed, read_message, tell};
 pub use layout::{Form, Kind, Piece, layout, layout_of};
 pub use liar::{Lie, crowd, tell_some};
 pub use lie::{lies_at, monotonous};

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::damage::{Damage, Sound};
-use super::feed::feed;
+use super::feed::{feed, tell};
 use super::random::Random;
 use super::seeds::Seed;
 
 /// The longest that one frame may take: thousands of times what it does.
 const HANG: Duration = Duration::from_secs(10);
+
+/// Of so many frames one is told as JSON and row by row too, which takes ten times as long as reading it.
+const TOLD: u64 = 8;
 
 /// What is to be run. One `seed` gives the same frames, whatever the number of threads.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,8 @@ pub struct Plan {
 pub struct Outcome {
     /// Frames read.
     pub frames: u64,
+    /// Messages that were told as JSON and row by row as well.
+    pub told: u64,
     /// Frames that read as sound all the same.
     pub accepted: u64,
     /// The most that a frame allocated, in bytes.
@@ -44,6 +49,7 @@ impl Outcome {
     fn and(self, other: Self) -> Self {
         Self {
             frames: self.frames + other.frames,
+            told: self.told + other.told,
             accepted: self.accepted + other.accepted,
             peak: self.peak.max(other.peak),
             slowest: self.slowest.max(other.slowest),
@@ -91,7 +97,9 @@ fn share(plan: Plan, sound: &Sound<'_>, thread: u64, at: &AtomicU64) -> Outcome 
         let before = Instant::now();
         let mut accepted = false;
         let peak = (plan.peak)(&mut || accepted = feed(seed.target, bytes.clone()));
-        let one = Outcome { frames: 1, accepted: accepted.into(), peak, slowest: before.elapsed() };
+        let is_told = number.is_multiple_of(TOLD) && tell(seed.target, &bytes, plan.peak);
+        let slowest = before.elapsed();
+        let one = Outcome { frames: 1, told: is_told.into(), accepted: accepted.into(), peak, slowest };
         assert!(
             peak <= super::allowance(seed.target, frame.len()),
             "{peak} bytes allocated for a frame of {}",
