@@ -270,6 +270,18 @@ fn newest(kind: &str) -> Vec<Seed> {
     frames
 }
 
+/// How many arrays stand within each other in the message, as far as it can be read.
+fn depth(seed: &Seed, body: &[u8]) -> usize {
+    let (key, version, direction) = message(seed);
+    let mut deepest = 0;
+    // Where it ends is where the fault is. Batches and their records have paths as well, and are no arrays.
+    let _ = json::dump(key, version, direction, body, &mut |row| {
+        let path = row.path.split_once("records[").map_or(row.path.as_str(), |(before, _)| before);
+        deepest = deepest.max(path.matches('[').count());
+    });
+    deepest
+}
+
 #[test]
 fn arrays_within_arrays_to_the_depth_of_the_schema_do_no_harm() {
     let bodies: Vec<_> = monotonous().collect();
@@ -281,42 +293,130 @@ fn arrays_within_arrays_to_the_depth_of_the_schema_do_no_harm() {
     for body in &bodies {
         read("batches", Target::Batches, body);
     }
+    let is_short = |body: &&Vec<u8>| body.len() == 300;
+    let reached = |seed: &Seed| bodies.iter().filter(is_short).map(|body| depth(seed, body)).max();
+    let to_the_end = |seed: &Seed| reached(seed) == Some(depth(seed, &seed.bytes[seed.header..]));
+    let nested: Vec<_> =
+        newest("typical").into_iter().filter(|seed| depth(seed, &seed.bytes[seed.header..]) > 1).collect();
+    let entered = nested.iter().filter(|seed| to_the_end(seed)).count();
+    eprintln!(
+        "of {} messages with arrays in arrays, {entered} are entered to the end by bytes that are all the same",
+        nested.len()
+    );
+    assert!(entered * 2 > nested.len());
 }
 
-/// A default message with `count` tagged fields that nobody knows at its end, each without a value.
-fn tagged(seed: &Seed, count: u32) -> Vec<u8> {
-    let mut frame = seed.bytes.clone();
-    assert_eq!(frame.pop(), Some(0), "{} ends without tags", seed.name);
-    let varint = |mut value: u32| {
-        let mut out = Vec::new();
+/// Each array of a message with many elements, and each of these with many in turn, down to the innermost.
+#[test]
+fn no_crowd_of_crowds_outgrows_what_the_guard_promises() {
+    let (mut deepest, mut accepted) = (0, 0);
+    for seed in newest("typical") {
+        let expected = depth(&seed, &seed.bytes[seed.header..]);
+        let mut crowded = seed.clone();
+        for level in (1..=expected).rev() {
+            let pieces = layout_of(&crowded);
+            // An element is as deep as elements hold it.
+            let holds = |outer: &Piece, inner: &Piece| outer.head.start <= inner.head.start && inner.end <= outer.end;
+            let elements: Vec<_> =
+                (0..pieces.len()).filter(|at| pieces[*at].kind == Kind::Element).take(2_000).collect();
+            let level_of =
+                |at: usize| elements.iter().filter(|of| **of <= at && holds(&pieces[**of], &pieces[at])).count();
+            let Some(about) = elements.iter().find(|at| level_of(**at) == level) else { continue };
+            let most = 1_024 << (3 * (expected - level));
+            crowd(&mut crowded.bytes, &pieces, *about, most);
+        }
+        let bytes = Bytes::from(crowded.bytes.clone());
+        let mut read = Ok(());
+        let peak = peak(&mut || read = read_message(seed.target, bytes.clone()));
+        assert!(peak <= 8 * bytes.len() + MIB, "{}: {peak} bytes for {}", seed.name, bytes.len());
+        tell(seed.target, &bytes, self::peak);
+        match read {
+            Ok(()) => {
+                assert_eq!(depth(&crowded, &bytes[seed.header..]), expected, "{}", seed.name);
+                deepest = deepest.max(expected);
+                accepted += 1;
+            }
+            Err(fault) => {
+                // Within a tagged field the size of that is now wrong.
+                let of = ["larger than 8 times", "holds"];
+                assert!(of.iter().any(|reason| fault.reason.contains(reason)), "{}: {fault}", seed.name);
+            }
+        }
+    }
+    eprintln!("{accepted} messages of crowds are read, arrays within each other {deepest} deep");
+    assert!(accepted > 100 && deepest == 4, "{accepted} are read, {deepest} deep");
+}
+
+/// A section of `count` tagged fields that nobody knows, each without a value.
+fn unknown_tags(count: u32) -> Vec<u8> {
+    let mut section = Vec::new();
+    let mut put_varint = |mut value: u32| {
         while value >= 0x80 {
-            out.push(value as u8 | 0x80);
+            section.push(value as u8 | 0x80);
             value >>= 7;
         }
-        out.push(value as u8);
-        out
+        section.push(value as u8);
     };
-    frame.extend(varint(count));
+    put_varint(count);
     for tag in 0..count {
-        frame.extend(varint(1_000 + tag));
-        frame.push(0);
+        put_varint(1_000 + tag);
+        put_varint(0);
     }
-    frame
+    section
+}
+
+/// `frame` with `tags` in place of the empty section `at` that place.
+fn tagged(frame: &[u8], at: usize, tags: &[u8]) -> Vec<u8> {
+    assert_eq!(frame[at], 0, "no tags stand there");
+    [&frame[..at], tags, &frame[at + 1..]].concat()
+}
+
+/// The frames of messages that end in tagged fields.
+fn flexible() -> impl Iterator<Item = Seed> {
+    let is_flexible = |seed: &Seed| {
+        let (key, version, _) = message(seed);
+        APIS.iter().any(|api| api.key == key && version >= api.flexible_from)
+    };
+    newest("default").into_iter().filter(is_flexible)
 }
 
 #[test]
 fn a_million_tagged_fields_are_refused_and_ten_thousand_cost_little() {
-    let flexible = |key: i16, version: i16| APIS.iter().any(|api| api.key == key && version >= api.flexible_from);
-    for seed in newest("default") {
-        let Target::Response { key, version } = seed.target else { continue };
-        if !flexible(key, version) {
-            continue;
-        }
-        assert!(read(&seed.name, seed.target, &tagged(&seed, 10_000)), "{}", seed.name);
-        let body = &tagged(&seed, 1_000_000)[seed.header..];
+    let (many, most) = (unknown_tags(10_000), unknown_tags(1_000_000));
+    let mut seen = BTreeSet::new();
+    for seed in flexible() {
+        let (key, version, direction) = message(&seed);
+        let end = seed.bytes.len() - 1;
+        assert!(read_and_told(&seed.name, seed.target, &tagged(&seed.bytes, end, &many)), "{}", seed.name);
+        let body = &tagged(&seed.bytes, end, &most)[seed.header..];
         let mut refusal = None;
-        let cost = peak(&mut || refusal = guard::check(key, version, Direction::Response, body).err());
+        let cost = peak(&mut || refusal = guard::check(key, version, direction, body).err());
         assert!(refusal.expect("refused").reason.contains("1000000 tagged fields"), "{}", seed.name);
         assert!(cost < 1_000, "{}: {cost} bytes to say no", seed.name);
+        seen.insert(direction);
     }
+    assert_eq!(seen.len(), 2, "requests and answers");
+}
+
+#[test]
+fn a_million_tagged_fields_of_a_header_are_refused_and_ten_thousand_cost_little() {
+    let (many, most) = (unknown_tags(10_000), unknown_tags(1_000_000));
+    let mut seen = BTreeSet::new();
+    for seed in flexible() {
+        // An answer to ApiVersions has the old header at every version.
+        let at = seed.header - 1;
+        let (_, _, direction) = message(&seed);
+        if seed.name.starts_with("ApiVersions") && direction == Direction::Response {
+            continue;
+        }
+        assert!(read(&seed.name, seed.target, &tagged(&seed.bytes, at, &many)), "{}", seed.name);
+        let frame = Bytes::from(tagged(&seed.bytes, at, &most));
+        let mut read = Ok(());
+        let cost = peak(&mut || read = read_message(seed.target, frame.clone()));
+        let fault = read.expect_err("refused");
+        assert!(fault.path == "header" && fault.reason.contains("1000000 tagged fields"), "{}: {fault}", seed.name);
+        assert!(cost < 1_000, "{}: {cost} bytes to say no", seed.name);
+        seen.insert(direction);
+    }
+    assert_eq!(seen.len(), 2, "requests and answers");
 }
