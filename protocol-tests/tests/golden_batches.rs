@@ -1,9 +1,11 @@
 //! The bytes of partitions as Kafka's own classes wrote them, read as Kafka's classes read them.
 
-use bytes::Bytes;
-use kafka_protocol::records::RecordBatchDecoder;
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::records as theirs;
+use kafka_protocol::records::{RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions};
 use milena::wire::batch::{Batch, BatchFault, Batches, Compression, ControlKind};
 use milena::wire::codec::Decompressor;
+use milena::wire::crc32c;
 use protocol_tests::golden::{self, GoldenBatches, described, described_parts, described_record};
 use serde_json::Value;
 
@@ -189,4 +191,108 @@ fn kafka_protocol_s_records_are_java_s_but_for_its_known_mistakes() {
     }
     assert_eq!(wrong, KAFKA_PROTOCOL_IS_WRONG.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     assert!(agreed > 10, "{agreed}");
+}
+
+/// The bytes of the golden partition of this name.
+fn bytes_of(name: &str) -> Vec<u8> {
+    golden::batches().find(|golden| golden.name == name).expect(name).bytes
+}
+
+fn theirs_read(bytes: &[u8]) -> Vec<theirs::Record> {
+    RecordBatchDecoder::decode(&mut Bytes::copy_from_slice(bytes)).expect("a sound batch").records
+}
+
+/// The batches that kafka-protocol makes of `records`.
+fn theirs_written(records: &[theirs::Record]) -> Vec<Batch> {
+    let mut out = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression: theirs::Compression::None };
+    RecordBatchEncoder::encode(&mut out, records, &options).expect("it encodes");
+    Batches::new(out.freeze()).map(|batch| batch.expect("a batch")).collect()
+}
+
+/// Java is right: a reader goes on behind the header's last offset, which compaction keeps. Of kafka-protocol's batch nobody
+/// learns it, nor the largest time, so its reader asks for the same batch again for ever.
+#[test]
+fn only_the_header_s_last_offset_leads_past_a_compacted_tail() {
+    for (name, last_seen) in [("none/compacted", Some(203)), ("none/compacted-empty", None)] {
+        let records = theirs_read(&bytes_of(name));
+        assert_eq!(records.last().map(|record| record.offset), last_seen, "{name}");
+        let java = golden::batches().find(|golden| golden.name == name).expect(name).batches;
+        assert_eq!(one(name).header.next_offset(), java[0]["last"].as_i64().expect("an offset") + 1, "{name}");
+        assert_eq!(one(name).header.next_offset(), 206, "{name}");
+    }
+    assert_eq!(one("none/compacted-empty").header.max_timestamp_ms, 1_700_000_000_000);
+}
+
+/// What `work` comes to, where it does not panic over a sum.
+fn unless_it_overflows<T>(work: impl FnOnce() -> T + std::panic::UnwindSafe) -> Option<T> {
+    std::panic::catch_unwind(work).ok()
+}
+
+/// Java is right: its sums wrap, as the writer's differences did. kafka-protocol's panic where sums are checked, and where
+/// they are not it hands out an offset below 0, which ours refuses with the batch.
+#[test]
+fn times_wrap_and_offsets_beyond_the_last_are_refused_where_plain_sums_panic() {
+    let is_checked = cfg!(debug_assertions);
+    let mut late = bytes_of("none/plain");
+    late[27..35].copy_from_slice(&i64::MIN.to_be_bytes());
+    let crc = crc32c(&late[21..]);
+    late[17..21].copy_from_slice(&crc.to_be_bytes());
+    let times = |batch: &Batch| batch.records().map(|record| record.expect("sound").timestamp_ms).collect::<Vec<_>>();
+    let batch = Batches::new(late.clone().into()).next().expect("one").expect("a batch");
+    // The second record is 600 ms before the first.
+    assert_eq!(times(&batch)[..2], [i64::MIN, i64::MAX - 599]);
+    let read = unless_it_overflows(|| theirs_read(&late));
+    assert_eq!(read.map(|records| records[1].timestamp), (!is_checked).then_some(i64::MAX - 599));
+
+    let mut beyond = bytes_of("none/plain");
+    beyond[..8].copy_from_slice(&(i64::MAX - 2).to_be_bytes());
+    let fault = Batches::new(beyond.clone().into()).next().expect("one").expect_err("offsets beyond the last");
+    assert_eq!(fault.reason, format!("offsets from {} by 5", i64::MAX - 2));
+    let read = unless_it_overflows(|| theirs_read(&beyond));
+    assert_eq!(read.map(|records| records[5].offset), (!is_checked).then_some(i64::MIN + 2));
+}
+
+/// Java is right: the base timestamp is the first record's (KIP-98), so one pass writes a batch. kafka-protocol looks for the
+/// least before it writes: the same times, in other bytes.
+#[test]
+fn the_base_timestamp_is_the_first_record_s_not_the_least() {
+    let java = one("none/plain");
+    assert_eq!(java.header.base_timestamp_ms, 1_000);
+    let written = theirs_written(&theirs_read(&bytes_of("none/plain")));
+    assert_eq!(written[0].header.base_timestamp_ms, -1, "the fourth record's");
+    let mut decompressor = Decompressor::default();
+    assert_eq!(records(&java, &mut decompressor), records(&written[0], &mut decompressor));
+}
+
+/// Java is right: who writes is the batch's own affair, and a sequence goes from the largest to 0 within a batch. kafka-protocol
+/// has both in every record: it writes a batch for each change of either, and counts on below 0.
+#[test]
+fn a_sequence_wraps_to_0_within_one_batch() {
+    let java = one("shape/sequence-wraps");
+    assert_eq!((java.header.base_sequence, java.header.last_offset_delta), (i32::MAX - 2, 5));
+    let mut records = theirs_read(&bytes_of("shape/sequence-wraps"));
+    let sequences = |records: &[theirs::Record]| records.iter().map(|record| record.sequence).collect::<Vec<_>>();
+    assert_eq!(sequences(&records)[2..4], [i32::MAX, i32::MIN], "below 0, where a broker looks for 0");
+    for record in &mut records[3..] {
+        record.sequence &= i32::MAX;
+    }
+    let lens = |records: &[theirs::Record]| {
+        theirs_written(records).iter().map(|batch| batch.header.record_count).collect::<Vec<_>>()
+    };
+    assert_eq!(lens(&records), [3, 3], "with the sequences that a broker has for them");
+    let mut two_writers = theirs_read(&bytes_of("none/plain"));
+    two_writers[4].producer_epoch = 7;
+    assert_eq!(lens(&two_writers), [4, 1, 1]);
+}
+
+/// Java is right: the bit says whose the times are. kafka-protocol never writes it, so the broker's times become the producer's.
+#[test]
+fn log_append_time_is_not_lost_on_the_way_back() {
+    let java = one("none/log-append-time");
+    assert_eq!(java.header.timestamp_type(), milena::TimestampType::LogAppendTime);
+    let read = theirs_read(&bytes_of("none/log-append-time"));
+    assert!(read.iter().all(|record| record.timestamp_type == theirs::TimestampType::LogAppend));
+    let written = theirs_written(&read);
+    assert_eq!(written[0].header.timestamp_type(), milena::TimestampType::CreateTime);
 }
