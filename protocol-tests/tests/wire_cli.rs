@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use milena::wire::batch::Batches;
 use protocol_tests::golden;
 use protocol_tests::milena_bin::{Finished, Scratch, milena};
 use serde_json::{Value, json};
@@ -149,6 +150,60 @@ fn batches_are_told_as_kafka_reads_them_and_written_as_kafka_wrote_them() {
             assert_eq!(written["hex"], hex(&golden.bytes), "{}", golden.name);
         }
     }
+}
+
+/// Every batch of the shapes, each by itself, and what Java reads from it.
+fn shapes() -> impl Iterator<Item = (String, Vec<u8>, Value)> {
+    golden::batches().filter(|golden| golden.name.starts_with("shape/")).flat_map(|golden| {
+        let batches = Batches::new(golden.bytes.into()).map(|batch| batch.expect("a whole batch").bytes.to_vec());
+        let told = batches.collect::<Vec<_>>().into_iter().zip(golden.batches);
+        told.map(move |(bytes, value)| (golden.name.clone(), bytes, value))
+    })
+}
+
+#[test]
+fn batches_of_every_shape_are_told_as_kafka_reads_them_and_a_wrong_checksum_is_said() {
+    let mut shapes: Vec<_> = shapes().collect();
+    shapes.dedup_by(|a, b| a.1 == b.1);
+    let told = lines("batch", &shapes.iter().map(|(_, bytes, _)| json!({ "hex": hex(bytes) })).collect::<Vec<_>>());
+    let mut wrong = 0;
+    for ((name, bytes, mut expected), mut told) in shapes.into_iter().zip(told) {
+        let (fields, of) = (expected.as_object_mut().unwrap(), told.as_object_mut().unwrap());
+        ["magic", "delete_horizon_ms"].iter().for_each(|name| _ = fields.remove(*name));
+        assert_eq!(of.remove("hex"), Some(hex(&bytes).into()), "{name}");
+        if fields["crc_ok"] == false {
+            // Java reads no further; what can be read all the same is told.
+            assert_eq!((&name[..], of.remove("records").is_some()), ("shape/wrong-checksum", true));
+            of.remove("error");
+            fields.remove("records");
+            wrong += 1;
+        }
+        for header in of.get_mut("records").and_then(Value::as_array_mut).into_iter().flatten() {
+            // A key that is no UTF-8 has its bytes behind it.
+            let headers = header["headers"].as_array_mut().unwrap().iter_mut();
+            headers.for_each(|header| header.as_array_mut().unwrap().truncate(2));
+        }
+        for record in fields.get_mut("records").and_then(Value::as_array_mut).into_iter().flatten() {
+            let record = record.as_object_mut().unwrap();
+            // The fixture names what is in its longest values instead of holding them.
+            if let (Some(_), Some(len)) = (record.remove("value_made"), record.remove("value_len")) {
+                record.insert("value_b64".into(), STANDARD.encode(vec![0; len.as_u64().unwrap() as usize]).into());
+            }
+        }
+        assert_eq!(told, expected, "{name}");
+    }
+    assert_eq!(wrong, 1);
+}
+
+#[test]
+fn a_header_key_that_is_not_utf_8_is_shown_and_not_lost() {
+    let (_, bytes, _) = shapes().find(|(name, ..)| name == "shape/header-key-not-utf-8").expect("a golden batch");
+    let mut told = lines("batch", &[json!({ "hex": hex(&bytes) })]).remove(0);
+    let key = json!(["\u{fffd}l\u{fffd}(", "w7w=", STANDARD.encode(b"\xffl\xc3(")]);
+    assert_eq!(told["records"][0]["headers"][4], key);
+    assert_eq!(told["records"][0]["headers"][0], json!(["a", "MQ=="]), "any other as it is");
+    told.as_object_mut().unwrap().remove("hex");
+    assert_eq!(lines("batch", &[told])[0]["hex"], hex(&bytes));
 }
 
 #[test]

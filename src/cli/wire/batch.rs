@@ -93,7 +93,11 @@ fn content(batch: &Batch, records: Vec<Value>) -> Line {
 
 fn record_value(record: &Record<'_>) -> Value {
     let base64 = |bytes: Option<&[u8]>| bytes.map(|bytes| STANDARD.encode(bytes));
-    let header = |key: &[u8], value| json!([String::from_utf8_lossy(key), base64(value)]);
+    let header = |key: &[u8], value| match std::str::from_utf8(key) {
+        Ok(key) => json!([key, base64(value)]),
+        // As Java shows it, and as it is.
+        Err(_) => json!([String::from_utf8_lossy(key), base64(value), base64(Some(key))]),
+    };
     json!({
         "offset": record.offset,
         "timestamp": record.timestamp_ms,

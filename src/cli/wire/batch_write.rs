@@ -125,7 +125,7 @@ struct Record {
     timestamp: i64,
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
-    headers: Vec<(String, Option<Vec<u8>>)>,
+    headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 fn records(line: &Line) -> Result<Vec<Record>, Fault> {
@@ -175,19 +175,22 @@ impl Record {
         nullable(&mut body, self.value.as_deref())?;
         body.extend(varint(i64::try_from(self.headers.len()).map_err(|e| e.to_string())?));
         for (key, value) in &self.headers {
-            nullable(&mut body, Some(key.as_bytes()))?;
+            nullable(&mut body, Some(key))?;
             nullable(&mut body, value.as_deref())?;
         }
         nullable(out, Some(&body))
     }
 }
 
-/// `[key, value_b64]`.
-fn header(value: &Value) -> Result<(String, Option<Vec<u8>>), String> {
-    match value.as_array().map(Vec::as_slice) {
-        Some([Value::String(key), value]) => Ok((key.clone(), bytes(Some(value)).map_err(|e| format!("header: {e}"))?)),
-        _ => Err("a header is no [key, value_b64]".into()),
-    }
+/// `[key, value_b64]`, or `[key, value_b64, key_b64]`: then the key is what the last says.
+fn header(value: &Value) -> Result<(Vec<u8>, Option<Vec<u8>>), String> {
+    let (key, value) = match value.as_array().map(Vec::as_slice) {
+        Some([Value::String(key), value]) => (Ok(key.as_bytes().to_vec()), value),
+        Some([Value::String(_), value, key]) => (from_base64(key), value),
+        _ => return Err("a header is no [key, value_b64]".into()),
+    };
+    let fault = |reason| format!("header: {reason}");
+    Ok((key.map_err(fault)?, bytes(Some(value)).map_err(fault)?))
 }
 
 /// Base64, or null where there is nothing.
