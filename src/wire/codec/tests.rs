@@ -99,7 +99,7 @@ fn a_higher_level_of_zstd_packs_closer() {
     assert_eq!([len(6), len(0), len(-20)], [len(22), len(3), len(-7)], "the default, and what is out of range");
 }
 
-/// Brokers and their clients write windows of 8 MiB at the most, unless `--ultra` is asked for; that too is read.
+/// The highest level that Kafka lets one set writes windows of 128 MiB where there is so much to write.
 #[test]
 #[cfg(feature = "zstd")]
 fn a_zstd_window_of_128_mib_is_read_and_none_above() {
