@@ -91,6 +91,10 @@ impl Driver {
             match read {
                 Poll::Pending => return,
                 Poll::Ready(Ok(0)) => return self.mux.close(Cause::Lost(self.end_of_stream())),
+                // TLS that ends without its last word: frames tell their length, so that nothing is cut off unnoticed.
+                Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                    return self.mux.close(Cause::Lost(self.end_of_stream()));
+                }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(e)) => return self.mux.close(Cause::Lost(e.to_string())),
             }
