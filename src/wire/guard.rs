@@ -113,6 +113,33 @@ struct Walk<'a> {
     known: Option<Known>,
 }
 
+/// Where the walk of a struct stops: at a field that tells its own length, or at the end of the fields.
+#[derive(Clone, Copy)]
+struct Stop {
+    /// Bytes of the fields of fixed size before it.
+    run: usize,
+    /// Those fields, and what follows them.
+    fields: &'static [Field],
+    at: Option<&'static Field>,
+}
+
+/// The stops of a struct at one version. The last is its end.
+fn stops(of: &'static Struct, version: i8) -> impl Iterator<Item = Stop> {
+    let mut rest = Some(of.fields());
+    std::iter::from_fn(move || {
+        let (fields, mut run) = (rest?, 0);
+        for (index, field) in fields.iter().enumerate().filter(|(_, field)| field.is_inline(version)) {
+            let Some(size) = field.fixed_size() else {
+                rest = fields.get(index + 1..);
+                return Some(Stop { run, fields, at: Some(field) });
+            };
+            run += size;
+        }
+        rest = None;
+        Some(Stop { run, fields, at: None })
+    })
+}
+
 impl Walk<'_> {
     fn message(&mut self, root: &'static Struct) -> Walked {
         self.structure(root)?;
@@ -122,23 +149,30 @@ impl Walk<'_> {
         }
     }
 
-    /// Depth is that of the definitions, which do not recurse. Fields of a fixed size are passed a run at a time.
+    /// Depth is that of the definitions, which do not recurse.
     fn structure(&mut self, of: &'static Struct) -> Walked {
-        let fields = of.fields();
-        let (mut run, mut run_from) = (0, 0);
-        for (index, field) in fields.iter().enumerate() {
-            if !field.is_inline(self.version) {
-                continue;
-            }
-            if let Some(size) = field.fixed_size() {
-                run += size;
-                continue;
-            }
-            self.run(run, &fields[run_from..])?;
-            self.value(field).map_err(|fault| fault.within(Step::Field(field.name())))?;
-            (run, run_from) = (0, index + 1);
+        self.by_stops(of, stops(of, self.version))
+    }
+
+    /// Elements of an array: where they stop is looked up once for all of them, if that is worth a list.
+    fn structures(&mut self, of: &'static Struct, count: usize) -> Walked {
+        const FEW: usize = 4;
+        let stops: Vec<Stop> = if count > FEW { stops(of, self.version).collect() } else { Vec::new() };
+        for index in 0..count {
+            let walked = if count > FEW { self.by_stops(of, stops.iter().copied()) } else { self.structure(of) };
+            walked.map_err(|fault| fault.within(Step::Element(index)))?;
         }
-        self.run(run, &fields[run_from..])?;
+        Ok(())
+    }
+
+    #[inline]
+    fn by_stops(&mut self, of: &'static Struct, stops: impl Iterator<Item = Stop>) -> Walked {
+        for stop in stops {
+            self.run(stop.run, stop.fields)?;
+            if let Some(field) = stop.at {
+                self.value(field).map_err(|fault| fault.within(Step::Field(field.name())))?;
+            }
+        }
         if self.flexible { self.tagged_fields(of) } else { Ok(()) }
     }
 
@@ -278,6 +312,9 @@ impl Walk<'_> {
         self.charge(count.saturating_mul(memory))?;
         if let Kind::Fixed(of) = kind {
             return Ok(self.cursor.skip(count.saturating_mul(of.size()))?);
+        }
+        if let Kind::Struct(index) = kind {
+            return self.structures(Struct::at(index), count);
         }
         for index in 0..count {
             self.single(kind, false).map_err(|fault| fault.within(Step::Element(index)))?;
