@@ -4,9 +4,9 @@ use std::alloc::System;
 
 use bytes::Bytes;
 use cap::Cap;
-use milena::wire::batch::{BatchBuilder, Batches, ProducerStamp};
+use milena::wire::batch::{Batch, BatchBuilder, Batches, ProducerStamp};
 use milena::wire::codec::{CodecFault, Compressor, Decompressor};
-use milena::{Compression, NewRecord, ProducerIdentity};
+use milena::{Compression, NewRecord, ProducerIdentity, Record};
 use protocol_tests::golden;
 
 #[global_allocator]
@@ -112,6 +112,18 @@ fn no_bytes_make_a_decompressor_allocate_above_its_limit() {
     steady_state();
 }
 
+/// Takes the values of a batch as slices that outlive it; the bytes allocated for that. Only uncompressed records lie in
+/// the batch itself.
+fn own(batch: &Batch, owned: &mut Vec<Option<Bytes>>) -> usize {
+    let before = ALLOCATOR.total_allocated();
+    if batch.header.compression() == Some(Compression::None) {
+        let value = |record: &Record<'_>| record.value.map(|value| batch.bytes.slice_ref(value));
+        owned.extend(batch.records().map(|record| value(&record.expect("sound"))));
+        assert_eq!(owned.len(), batch.header.record_count as usize);
+    }
+    ALLOCATOR.total_allocated() - before
+}
+
 /// After the first batches nothing is allocated to write and to read one, but by the encoder of zstd.
 fn steady_state() {
     let stamp = ProducerStamp { producer: ProducerIdentity::NONE, base_sequence: -1, is_transactional: false };
@@ -119,7 +131,7 @@ fn steady_state() {
     for codec in [Compression::None].into_iter().chain(CODECS) {
         let mut compressor = Compressor::new(codec, -1).expect("compiled in");
         let mut decompressor = Decompressor::default();
-        let mut buffer = Vec::with_capacity(64 * 1024);
+        let (mut buffer, mut owned) = (Vec::with_capacity(64 * 1024), Vec::new());
         for round in 0..20 {
             let before = ALLOCATOR.total_allocated();
             let mut builder = BatchBuilder::new(std::mem::take(&mut buffer), 60 * 1024);
@@ -137,6 +149,12 @@ fn steady_state() {
             let most = if codec == Compression::Zstd { 16 * 1024 } else { 0 };
             assert!(round < 3 || packing <= most, "{codec} {round}: {packing} bytes to compress");
             assert!(round < 3 || unpacking == 0, "{codec} {round}: {unpacking} bytes to decompress");
+            let owning = own(&batch, &mut owned);
+            assert!(
+                round < 3 || owning <= 64,
+                "{codec} {round}: {owning} bytes for the count of those that own a batch"
+            );
+            owned.clear();
             buffer = Vec::from(batch.bytes);
         }
     }
