@@ -221,7 +221,7 @@ async fn a_body_that_breaks_its_schema_is_a_protocol_error_of_that_call_alone() 
     let (answer, ()) = tokio::join!(connection.call_at(0, &request, SECOND), script);
     let error = answer.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
-    let words = "ApiVersions v0 Response at byte 6 (api_keys): array of 1 elements in 0 bytes";
+    let words = "ApiVersions v0 Response at byte 6 (apiKeys): array of 1 elements in 0 bytes";
     assert!(error.to_string().contains(words) && error.to_string().contains("kafka-4:9092"), "{error}");
     assert!(!connection.is_closed());
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::api::api_name;
 use super::cursor::Cursor;
 use super::known::Known;
-use super::schema::{Field, Kind, Schema, Struct, snake_case};
+use super::schema::{Field, Kind, Schema, Struct};
 use super::{Direction, Malformed};
 
 /// How much larger than its bytes a decoded message may be.
@@ -90,8 +90,8 @@ impl Fault {
         let mut path = String::new();
         for step in self.steps.iter().rev() {
             match step {
-                Step::Field(name) if path.is_empty() => path.push_str(&snake_case(name)),
-                Step::Field(name) => path.extend([".", &snake_case(name)]),
+                Step::Field(name) if path.is_empty() => path.push_str(name),
+                Step::Field(name) => path.extend([".", name]),
                 Step::Element(index) => path.push_str(&format!("[{index}]")),
             }
         }

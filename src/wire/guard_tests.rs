@@ -263,7 +263,7 @@ fn a_fault_inside_nested_arrays_tells_its_path() {
     let mut v2 = vec![0, 0, 0, 0];
     v2.extend_from_slice(&body[4..]);
     let told = fault(ApiKey::Metadata, 2, &v2);
-    assert!(told.contains("(topics[1].partitions[0].replica_nodes): array of 1000 elements in 8 bytes"), "{told}");
+    assert!(told.contains("(topics[1].partitions[0].replicaNodes): array of 1000 elements in 8 bytes"), "{told}");
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn tags_are_held_to_their_sizes_and_their_number() {
     let finalized_epoch = |size: u8| [&[0, 0, 1, 0, 0, 0, 0, 1, 1, size][..], &[0; 8]].concat();
     let key = ApiKey::ApiVersions;
     assert!(check(key as i16, 3, Direction::Response, &finalized_epoch(8)).is_ok());
-    assert!(fault(key, 3, &finalized_epoch(7)).contains("(finalized_features_epoch): tag 1 of 7 bytes holds 8"));
+    assert!(fault(key, 3, &finalized_epoch(7)).contains("(finalizedFeaturesEpoch): tag 1 of 7 bytes holds 8"));
     let million = [&[0, 0, 1, 0, 0, 0, 0, 0xc0, 0x84, 0x3d][..], &vec![9; 2_000_000]].concat();
     assert!(fault(key, 3, &million).contains("1000000 tagged fields"));
 }
@@ -283,7 +283,7 @@ fn a_tag_that_another_version_has_is_refused_by_name() {
     let fetch = |tags: &[u8]| check(ApiKey::Fetch as i16, 12, Direction::Request, &body(tags));
     assert_eq!(fetch(&[1, 0, 2, 2, b'c']), Ok(()));
     let fault = fetch(&[1, 1, 2, 2, b'c']).expect_err("version 15 has it");
-    assert_eq!((fault.path.as_str(), fault.reason.as_str()), ("replica_state", "tag 1 is not valid for version 12"));
+    assert_eq!((fault.path.as_str(), fault.reason.as_str()), ("replicaState", "tag 1 is not valid for version 12"));
 }
 
 #[test]

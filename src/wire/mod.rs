@@ -46,7 +46,8 @@ pub struct Malformed {
     pub direction: Direction,
     /// Bytes into the message (after its header) where the fault is; 0 if that is in the header, whose reason tells where.
     pub offset: usize,
-    /// The field, as `topics[3].partitions[0].records`; empty if no field was reached.
+    /// The field by Kafka's own names, as `responses[3].partitions[0].highWatermark`, which `milena wire` prints too; empty
+    /// if no field was reached.
     pub path: String,
     /// What is wrong, as `array of 4096 elements in 12 bytes`.
     pub reason: String,

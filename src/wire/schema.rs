@@ -203,6 +203,7 @@ fn text(name: (u16, u8)) -> &'static str {
 }
 
 /// `topic_id` for `topicId`: the name that the Rust struct has.
+#[cfg(test)]
 pub(super) fn snake_case(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 4);
     for c in name.chars() {
