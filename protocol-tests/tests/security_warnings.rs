@@ -1,20 +1,15 @@
 //! Warnings of what is not as safe as it looks: each once in a process, by those only whom it concerns.
 
-use std::process::Command;
-
-use milena::broker::{SaslSettings, Settings, TcpCluster, TlsSettings};
+use milena::broker::{Control, SaslSettings, Settings, TcpCluster, TlsSettings};
 use milena::config::ClientConfig;
-use milena::config::security::{
-    OAuthBearer, Pem, Roots, SaslMechanism, Secret, Security, SecurityProtocol, TlsConfig, UnsecuredToken,
-};
+use milena::config::security::{Pem, Roots, Security, SecurityProtocol, TlsConfig};
 use milena::connection::{Connection, Environment};
 use milena::{BrokerId, Result};
+use protocol_tests::milena_bin::{Scratch, milena};
 use protocol_tests::security::{Authority, CANARY, Validity, assert_nothing_leaked, logged, traced};
 
 const READABLE: &str = "anybody on the way can read the secret";
 const ANY_NAME: &str = "ssl.endpoint.identification.algorithm";
-/// What the process of its own does: protocol and mechanism.
-const CASE: &str = "PROTOCOL_AND_MECHANISM";
 
 async fn open(config: &ClientConfig, cluster: &TcpCluster) -> Result<Connection> {
     let to = cluster.addresses()[0];
@@ -34,61 +29,60 @@ fn warnings(log: &str, words: &str) -> usize {
     log.lines().filter(|line| line.contains(" WARN ") && line.contains(words)).count()
 }
 
-fn mechanism(name: &str) -> SaslMechanism {
-    let (username, password) = ("alice".to_owned(), Secret::new(CANARY));
-    match name {
-        "PLAIN" => SaslMechanism::Plain { username, password },
-        "SCRAM-SHA-256" => SaslMechanism::ScramSha256 { username, password },
-        "SCRAM-SHA-512" => SaslMechanism::ScramSha512 { username, password },
-        _ => SaslMechanism::OAuthBearer(OAuthBearer::UnsecuredForTests(UnsecuredToken {
-            subject: username,
-            lifetime: std::time::Duration::from_secs(3600),
-        })),
+/// `sasl.jaas.config` of alice.
+fn jaas(mechanism: &str) -> String {
+    match mechanism {
+        "PLAIN" => format!("x.PlainLoginModule required username=\"alice\" password=\"{CANARY}\";"),
+        "OAUTHBEARER" => "x.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"alice\";".to_owned(),
+        _ => format!("x.ScramLoginModule required username=\"alice\" password=\"{CANARY}\";"),
     }
 }
 
-#[tokio::test]
-#[ignore = "a process that logs in three times, started by the test below"]
-async fn logging_in() {
-    let _traced = traced();
-    let case = std::env::var(CASE).expect("the test that starts it says what to do");
-    let (protocol, name) = case.split_once(' ').unwrap();
-    let authority = Authority::new("warned");
-    let settings = Settings { sasl: Some(SaslSettings::for_user("alice", CANARY)), ..Settings::default() };
-    let (protocol, cluster) = match protocol {
-        "SASL_SSL" => (SecurityProtocol::SaslSsl, bind(settings, &shown(&authority)).await),
-        _ => {
-            let cluster = TcpCluster::bind(settings, "127.0.0.1:0".parse().unwrap()).await.unwrap();
-            (SecurityProtocol::SaslPlaintext, cluster)
+/// What the command logs while it logs in at each broker it connects to. Once in a process: so each case has one.
+fn logged_by_the_command(at: &str, roots: Option<&str>, mechanism: &str) -> String {
+    let mut settings = vec![format!("sasl.mechanism={mechanism}"), format!("sasl.jaas.config={}", jaas(mechanism))];
+    match roots {
+        Some(roots) => {
+            settings.extend(["security.protocol=SASL_SSL".into(), format!("ssl.truststore.location={roots}")])
         }
-    };
-    let tls = TlsConfig::default().with_roots(Roots::Pem(Pem::Text(Secret::new(authority.certificate))));
-    for _ in 0..3 {
-        let security = Security { protocol, tls: tls.clone(), sasl: Some(mechanism(name)) };
-        open(&ClientConfig { security, ..ClientConfig::default() }, &cluster).await.unwrap();
+        None => settings.push("security.protocol=SASL_PLAINTEXT".into()),
     }
-    assert_nothing_leaked("");
-    println!("{}", logged());
+    let lines = settings.iter().flat_map(|setting| ["-X", setting]);
+    let finished = milena(["consume", "-t", "warned", "-e", "-vvv", "-b", at]).args(lines).run();
+    assert_nothing_leaked(&finished.stderr);
+    let log = finished.stderr.clone();
+    finished.ok();
+    log
 }
 
-#[test]
-fn who_sends_a_secret_in_the_clear_is_warned_once_and_nobody_else() {
-    for (protocol, mechanism, expected) in [
-        ("SASL_PLAINTEXT", "PLAIN", 1),
-        ("SASL_PLAINTEXT", "OAUTHBEARER", 1),
-        ("SASL_PLAINTEXT", "SCRAM-SHA-256", 0),
-        ("SASL_PLAINTEXT", "SCRAM-SHA-512", 0),
-        ("SASL_SSL", "PLAIN", 0),
-        ("SASL_SSL", "OAUTHBEARER", 0),
-        ("SASL_SSL", "SCRAM-SHA-512", 0),
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_a_secret_in_the_clear_is_warned_once_and_nobody_else() {
+    let (authority, scratch) = (Authority::new("warned"), Scratch::new("warned"));
+    let settings = Settings { sasl: Some(SaslSettings::for_user("alice", CANARY)), ..Settings::default() };
+    let open_to_all = TcpCluster::bind(settings.clone(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let behind_tls = bind(settings, &shown(&authority)).await;
+    for cluster in [&open_to_all, &behind_tls] {
+        let (name, configs) = ("warned".to_owned(), Default::default());
+        cluster.control(Control::CreateTopic { name, partitions: 1, configs });
+    }
+    let roots = scratch.path("ca.pem");
+    std::fs::write(&roots, &authority.certificate).unwrap();
+    for (is_clear, mechanism, expected) in [
+        (true, "PLAIN", 1),
+        (true, "OAUTHBEARER", 1),
+        (true, "SCRAM-SHA-256", 0),
+        (true, "SCRAM-SHA-512", 0),
+        (false, "PLAIN", 0),
+        (false, "OAUTHBEARER", 0),
+        (false, "SCRAM-SHA-512", 0),
     ] {
-        // Once in a process: so each case has one.
-        let mut process = Command::new(std::env::current_exe().unwrap());
-        process.args(["--exact", "logging_in", "--ignored", "--nocapture"]);
-        let output = process.env(CASE, format!("{protocol} {mechanism}")).output().unwrap();
-        let log = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && log.contains("connected"), "{protocol} {mechanism}: {log}");
-        assert_eq!(warnings(&log, READABLE), expected, "{protocol} {mechanism}: {log}");
+        let cluster = if is_clear { &open_to_all } else { &behind_tls };
+        let (at, roots) = (cluster.addresses()[0].to_string(), (!is_clear).then(|| roots.clone()));
+        let run = move || logged_by_the_command(&at, roots.as_deref(), mechanism);
+        let log = tokio::task::spawn_blocking(run).await.unwrap();
+        let logins = log.lines().filter(|line| line.contains("connected")).count();
+        assert!(logins >= 2, "{mechanism}: one login could not be warned of twice: {log}");
+        assert_eq!(warnings(&log, READABLE), expected, "{mechanism}: {log}");
         assert!(expected == 0 || log.contains(mechanism), "it is named: {log}");
     }
 }
