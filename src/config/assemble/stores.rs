@@ -38,27 +38,17 @@ pub(super) fn refuse_by_type(raw: &Raw) -> Result<()> {
             return Err(refusal(store, &named("type"), format, location.unwrap_or("FILE")));
         }
         if raw.get(&named("password")).is_some() {
-            return Err(password_without_type(store, raw.get(&named("type")).is_some(), location));
+            return Err(useless_password(store, raw.get(&named("type")).is_some(), location));
         }
     }
     Ok(())
 }
 
-/// Java's default type is JKS, so that a file that tells a password and no type means one of Java's stores; which one is
-/// seen in the file, or in its name.
-fn password_without_type(store: &str, is_typed: bool, location: Option<&str>) -> Error {
-    if let Some(location) = location.filter(|_| !is_typed) {
-        let is_pkcs12 = [".p12", ".pfx", ".pkcs12"].iter().any(|end| location.to_ascii_lowercase().ends_with(end));
-        let by_name = if is_pkcs12 { Format::Pkcs12 } else { Format::Jks };
-        let is_pem = location.to_ascii_lowercase().ends_with(".pem");
-        match (head(Path::new(location)), is_pem) {
-            (Some(head), _) if format(&head).is_none() => {}
-            (None, true) => {}
-            (head, _) => {
-                let format = head.and_then(|head| format(&head)).unwrap_or(by_name);
-                return refusal(store, &format!("ssl.{store}.location"), format, location);
-            }
-        }
+/// A password that PEM has no use for. Java's default type is JKS: who tells a password and no type has one of its stores.
+fn useless_password(store: &str, is_typed: bool, location: Option<&str>) -> Error {
+    let untyped = location.filter(|_| !is_typed);
+    if let Some((location, format)) = untyped.and_then(|location| Some((location, likely_format(location)?))) {
+        return refusal(store, &format!("ssl.{store}.location"), format, location);
     }
     let instead = if store == "keystore" { "an encrypted key's password is ssl.key.password" } else { "leave it out" };
     let detail = format!("is for JKS and PKCS12; ssl.{store}.location is PEM, which has none: {instead}");
@@ -83,6 +73,19 @@ fn refuse_by_content(store: &str, path: &Path) -> Result<()> {
     match head(path).and_then(|head| format(&head)) {
         Some(format) => Err(refusal(store, &format!("ssl.{store}.location"), format, &path.to_string_lossy())),
         None => Ok(()),
+    }
+}
+
+/// The format of a store by what is in it, or, of a file that cannot be read, by its name; `None` for PEM.
+fn likely_format(location: &str) -> Option<Format> {
+    if let Some(head) = head(Path::new(location)) {
+        return format(&head);
+    }
+    let name = location.to_ascii_lowercase();
+    match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "pem" => None,
+        "p12" | "pfx" | "pkcs12" => Some(Format::Pkcs12),
+        _ => Some(Format::Jks),
     }
 }
 
